@@ -1,0 +1,191 @@
+"""The one configuration from which compiler, golden model, gateware and driver are built."""
+
+import json
+import zlib
+from dataclasses import asdict, dataclass, fields
+
+from .errors import PopmacError
+
+
+__all__ = ["ArchConfig", "BANKS", "ACCUMULATOR_BITS", "TARGETS", "target"]
+
+
+BANKS            = 8  # of the activation memory; neighbouring words are in neighbouring banks
+ACCUMULATOR_BITS = 28
+
+
+def _is_power_of_two(value):
+    return value > 0 and value & (value - 1) == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchConfig:
+    """Size of every part of one accelerator.
+
+    Parameters
+    ----------
+    name : str
+        Name of the target that it belongs to.
+    rows : int
+        Activation bytes that enter the array per cycle, and bytes per word of activation memory.
+        A power of two, at least 4.
+    columns : int
+        Sums that leave the array per cycle. A multiple of ``rows``.
+    lanes : int
+        Results that are requantised per cycle. Even, divides ``rows``.
+    planes : int
+        Pixels that the binary engine computes per cycle; 0 leaves it out.
+    weight_words : int
+        Words of ``rows * columns`` bytes of weight memory in block RAM.
+    tail_words : int
+        Further words in distributed RAM, addressed behind those in block RAM.
+    activation_words : int
+        Words of ``rows`` bytes of activation memory, in all of its banks.
+    program_rows : int
+        Rows of 288 bits of program memory: layer descriptors and channel parameters.
+    receive_bytes : int
+        Size of the buffer for frames from the host.
+    clock_hz : int
+        Clock for which times are given.
+    baud : int
+        Rate of the link.
+    """
+
+    name:             str
+    rows:             int
+    columns:          int
+    lanes:            int
+    planes:           int
+    weight_words:     int
+    tail_words:       int
+    activation_words: int
+    program_rows:     int
+    receive_bytes:    int
+    clock_hz:         int
+    baud:             int
+
+    def __post_init__(self):
+        if not isinstance(self.name, str):
+            raise ValueError(f"name must be a string, not {self.name!r}")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name != "name" and (not isinstance(value, int) or isinstance(value, bool)
+                                         or value < 0):
+                raise ValueError(f"{field.name} must be a non-negative integer, not {value!r}")
+        for name, valid, rule in [
+            ("rows", self.rows >= 4 and _is_power_of_two(self.rows), "a power of two from 4 on"),
+            ("columns", self.rows >= 4 and self.columns > 0 and self.columns % self.rows == 0,
+                "a multiple of rows"),
+            ("lanes", self.lanes >= 2 and _is_power_of_two(self.lanes)
+                and self.rows % self.lanes == 0, "an even power of two that divides rows"),
+            ("planes", self.planes <= BANKS, f"at most {BANKS}"),
+            ("weight_words", self.weight_words >= 1 and _is_power_of_two(self.weight_words),
+                "a power of two"),
+            ("tail_words", self.tail_words in (0, 16, 32), "0, 16 or 32"),
+            ("activation_words", self.activation_words >= BANKS
+                and _is_power_of_two(self.activation_words)
+                and self.activation_words * self.rows <= 2**18,
+                f"a power of two from {BANKS} on, and at most 256 KiB in all"),
+            ("program_rows", 8 <= self.program_rows <= 2**12, "between 8 and 4096"),
+            ("receive_bytes", self.receive_bytes >= 256 and _is_power_of_two(self.receive_bytes),
+                "a power of two from 256 on"),
+            ("clock_hz", self.clock_hz > 0, "positive"),
+            ("baud", self.baud > 0, "positive"),
+        ]:
+            if not valid:
+                raise ValueError(f"{name} must be {rule}, not {getattr(self, name)!r}")
+
+    @property
+    def phases(self):
+        """Cycles in which the results of one step of the array are requantised."""
+        return self.columns // self.lanes
+
+    @property
+    def word_bytes(self):
+        """Bytes per word of activation memory."""
+        return self.rows
+
+    @property
+    def weight_word_bytes(self):
+        """Bytes per word of weight memory."""
+        return self.rows * self.columns
+
+    @property
+    def all_weight_words(self):
+        """Words of weight memory in block RAM and in distributed RAM."""
+        return self.weight_words + self.tail_words
+
+    @property
+    def activation_bytes(self):
+        """Bytes of activation memory."""
+        return self.activation_words * self.rows
+
+    @property
+    def macs_per_cycle(self):
+        """INT8 multiply-accumulates per cycle."""
+        return self.rows * self.columns
+
+    @property
+    def cycles_per_byte(self):
+        """Clock cycles that a byte takes on the link: 8 data bits, a start bit, a stop bit."""
+        return self.clock_hz * 10 // self.baud
+
+    def to_json(self):
+        """Configuration as JSON text, the same text for equal configurations."""
+        return json.dumps(asdict(self), separators=(",", ":"), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text):
+        """Configuration from the text of :meth:`to_json`.
+
+        Raises
+        ------
+        ValueError
+            If the text is not one of a configuration.
+        """
+        values = json.loads(text)
+        if not isinstance(values, dict) or set(values) != {field.name for field in fields(cls)}:
+            raise ValueError(f"not a configuration: {text!r:.80}")
+        return cls(**values)
+
+    def fingerprint(self, isa_version):
+        """32 bits that differ if programs or results could.
+
+        Clock and baud rate are left out: they change how fast a program runs, not what it does.
+        """
+        values = {name: value for name, value in asdict(self).items()
+                  if name not in ("name", "clock_hz", "baud")}
+        text = json.dumps([isa_version, values], separators=(",", ":"), sort_keys=True)
+        return zlib.crc32(text.encode())
+
+    def differences(self, other):
+        """Fields in which two configurations differ, as text, for error messages."""
+        return ", ".join(f"{field.name} {getattr(self, field.name)!r} against "
+                         f"{getattr(other, field.name)!r}" for field in fields(self)
+                         if getattr(self, field.name) != getattr(other, field.name))
+
+
+TARGETS = {config.name: config for config in [
+    # Small enough to build and simulate in seconds; for tests.
+    ArchConfig(name="tiny", rows=4, columns=4, lanes=2, planes=0, weight_words=1024,
+               tail_words=16, activation_words=4096, program_rows=1024, receive_bytes=2048,
+               clock_hz=100_000_000, baud=3_000_000),
+    # ULX3S with LFE5U-85F: 256 INT8 multiply-accumulates per cycle in 128 + 8 multipliers.
+    ArchConfig(name="ulx3s-85f", rows=16, columns=16, lanes=8, planes=0, weight_words=1024,
+               tail_words=16, activation_words=4096, program_rows=1536, receive_bytes=4096,
+               clock_hz=100_000_000, baud=3_000_000),
+]}
+
+
+def target(name):
+    """Configuration of the target called ``name``.
+
+    Raises
+    ------
+    PopmacError
+        If there is none.
+    """
+    try:
+        return TARGETS[name]
+    except KeyError:
+        raise PopmacError(f"there is no target {name!r}; there are {', '.join(TARGETS)}") from None
