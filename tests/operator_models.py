@@ -67,8 +67,9 @@ def _window(rng, x, extended=True):
 
 
 def _output_scale(rng, real):
-    """Scale that spreads results of about ``real`` over the codes, or saturates them, or not."""
-    return float(np.float32(real * 10.0**rng.uniform(-3, 0.5)))
+    """Scale that spreads results of about ``real`` over the codes, or saturates or crowds them."""
+    spread = rng.uniform(-2.2, -1) if rng.random() < 0.7 else rng.uniform(-4, 0.5)
+    return float(np.float32(real * 10.0**spread))
 
 
 def _activation(rng):
@@ -81,10 +82,10 @@ def _products(rng, x, weights_shape, channels, axis, depth):
     scales  = random_scale(rng)
     if rng.random() < 0.6:
         scales = [random_scale(rng, scales / 20, scales) for _ in range(channels)]
-    size = int(np.exp(rng.uniform(0, np.log(2.0**(20 if rng.random() < 0.9 else 30)))))
+    size = int(2**rng.uniform(0, 14 if rng.random() < 0.8 else 30))
     return {"weights": weights, "bias": random_bias(rng, channels, size),
             "weight_scale": scales, "zero_point": random_zero_point(rng),
-            "scale": _output_scale(rng, x.scale * np.max(scales) * 128 * np.sqrt(depth)),
+            "scale": _output_scale(rng, x.scale * np.max(scales) * 6000 * np.sqrt(depth)),
             "activation": _activation(rng)}
 
 
@@ -152,7 +153,7 @@ def _mean(builder, rng):
     x = _image(builder, rng, most=30)
     axes = [(1, 2), (2, 1), (1,), (2,), (-1,), (3, 1), (1, 2, 3), (2, 3)][rng.integers(8)]
     return builder.reduce("MEAN", x, axes, keep_dims=rng.random() < 0.5,
-                          scale=_output_scale(rng, x.scale * 3), zero_point=random_zero_point(rng))
+                          scale=_output_scale(rng, 20 * x.scale), zero_point=random_zero_point(rng))
 
 
 @_model("ReduceMax")
@@ -193,7 +194,7 @@ def _sum(name, builder, rng):
     first  = _image(builder, rng)
     second = _second(builder, rng, first)
     scale  = rng.choice([first.scale, second.scale,
-                         _output_scale(rng, 10 * max(first.scale, second.scale))])
+                         _output_scale(rng, 100 * max(first.scale, second.scale))])
     return builder.binary(name, first, second, scale=scale, zero_point=random_zero_point(rng),
                           activation=_activation(rng))
 
@@ -203,7 +204,7 @@ def _mul(builder, rng):
     first  = _image(builder, rng)
     second = _second(builder, rng, first)
     return builder.binary("MUL", first, second, zero_point=random_zero_point(rng),
-                          scale=_output_scale(rng, 300 * first.scale * second.scale),
+                          scale=_output_scale(rng, 5000 * first.scale * second.scale),
                           activation=_activation(rng))
 
 
@@ -227,14 +228,14 @@ def _prelu(builder, rng):
     shape = [(1, 1, x.shape[3]), x.shape[1:]][rng.integers(2)]
     slope = builder.tensor(shape, data=random_codes(rng, shape), scale=random_scale(rng, 1e-3, 1),
                            zero_point=random_zero_point(rng))
-    return builder.binary("PRELU", x, slope, scale=_output_scale(rng, 3 * x.scale),
+    return builder.binary("PRELU", x, slope, scale=_output_scale(rng, 70 * x.scale),
                           zero_point=random_zero_point(rng))
 
 
 def _unary(name, **options):
     def build(builder, rng):
         x = _image(builder, rng)
-        return builder.unary(name, x, scale=_output_scale(rng, 3 * x.scale),
+        return builder.unary(name, x, scale=_output_scale(rng, 70 * x.scale),
                              zero_point=random_zero_point(rng), **options)
     return build
 
@@ -281,7 +282,7 @@ def _quantize(builder, rng):
                       ("int8", "uint8"), ("uint8", "int8")][rng.integers(5)]
     x = _input(builder, rng, (1, 6, 7, 8), source)
     zero_point = random_zero_point(rng) + 128 * (result == "uint8")
-    scale = _output_scale(rng, 3 * (x.scale or 10))
+    scale = _output_scale(rng, 70 * (x.scale or 1))
     if {source, result} == {"int8", "uint8"} and rng.random() < 0.5:
         scale, zero_point = x.scale, x.zero_point + (128 if result == "uint8" else -128)
     y = builder.tensor(x.shape, result, scale=scale, zero_point=zero_point)

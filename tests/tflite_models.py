@@ -268,7 +268,7 @@ def random_codes(rng, shape, dtype="int8"):
     """Codes: uniform, or one extreme throughout, or only extremes, or mostly one."""
     limits = np.iinfo(dtype)
     low, high, middle = limits.min, limits.max, (limits.min + limits.max + 1) // 2
-    match rng.integers(8):
+    match rng.integers(16):
         case 0:
             codes = np.full(shape, rng.choice([low, high, middle]))
         case 1:
