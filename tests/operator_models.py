@@ -69,7 +69,7 @@ def _window(rng, x, extended=True):
 def _output_scale(rng, real):
     """Scale that spreads results of about ``real`` over the codes, or saturates or crowds them."""
     spread = rng.uniform(-2.2, -1) if rng.random() < 0.7 else rng.uniform(-4, 0.5)
-    return float(np.float32(real * 10.0**spread))
+    return float(np.float32(max(real * 10.0**spread, 1e-8)))
 
 
 def _activation(rng):

@@ -30,6 +30,7 @@ ASTRAY = (struct.error, IndexError, OverflowError, TypeError, ValueError)
 
 MAX_RANK  = 8
 MAX_BYTES = 2**31 - 1 # of one tensor
+MAX_ITEMS = 2**14     # tensors, operators, buffers
 
 #: Constants of shapes and indices may be computed when a file is loaded, if they are no larger.
 MAX_FOLDED = 1024
@@ -123,7 +124,8 @@ class _File:
     def _tables(self, table, field):
         """Vector of tables of ``table``."""
         length = getattr(table, f"{field}Length")()
-        self._charge(4 * length)
+        if length > MAX_ITEMS:
+            self._fail(f"it has {length} {field.lower()}, more than {MAX_ITEMS}")
         for index in range(length):
             yield getattr(table, field)(index)
 
@@ -141,9 +143,6 @@ class _File:
         codes   = [self._code(code) for code in self._tables(self._model, "OperatorCodes")]
         inputs  = self._choose(tensors, self._numbers(self._subgraph, "Inputs"), "input")
         outputs = self._choose(tensors, self._numbers(self._subgraph, "Outputs"), "output")
-        for tensor in inputs:
-            if tensor.is_constant:
-                self._fail(f"input {tensor.name!r} is a constant")
         known   = {tensor.name: tensor for tensor in tensors}
         nodes   = []
         for index, table in enumerate(self._tables(self._subgraph, "Operators")):
@@ -158,7 +157,7 @@ class _File:
                       inputs=tuple(tensor.name for tensor in inputs),
                       outputs=tuple(tensor.name for tensor in outputs)).pruned()
         self._check_types(graph)
-        self._check_inputs(graph, tables, tensors)
+        self._check_inputs(graph, {t.name: table for t, table in zip(tensors, tables)})
         return graph.verify()
 
     def _code(self, table):
@@ -287,8 +286,12 @@ class _File:
         if problems:
             raise UnsupportedModelError(problems)
 
-    def _check_inputs(self, graph, tables, tensors):
-        for table, tensor in zip(tables, tensors):
-            signature = self._numbers(table, "ShapeSignature").tolist()
-            if tensor.name in graph.inputs and -1 in signature[1:]:
-                self._fail(f"input {tensor.name!r} has no fixed shape: {tuple(signature)}")
+    def _check_inputs(self, graph, tables):
+        if len(set(graph.inputs)) != len(graph.inputs):
+            self._fail("an input is there twice")
+        for name in graph.inputs:
+            if graph.tensors[name].is_constant:
+                self._fail(f"input {name!r} is a constant")
+            signature = self._numbers(tables[name], "ShapeSignature").tolist()
+            if -1 in signature[1:]:
+                self._fail(f"input {name!r} has no fixed shape: {tuple(signature)}")

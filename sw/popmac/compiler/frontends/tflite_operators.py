@@ -139,6 +139,12 @@ class Call:
             self.require(tensor.shape == tuple(shape),
                          f"it makes {tuple(shape)}, but its output has shape {tensor.shape}")
 
+    def copies(self, tensor):
+        """Check that the outputs have the type of ``tensor``."""
+        for output in self.outputs:
+            self.require(output.dtype == tensor.dtype,
+                         f"it makes {output.dtype} from {tensor.dtype}")
+
     def keeps_quantization(self, *tensors):
         """Check that ``tensors`` have the scale and zero point of the output."""
         for tensor in tensors:
@@ -289,6 +295,7 @@ def _reduce(call):
                 if keep or axis not in axes])
     op = {"MEAN": "Mean", "REDUCE_MAX": "ReduceMax", "REDUCE_MIN": "ReduceMin"}[call.op]
     if op != "Mean":
+        call.copies(x)
         call.keeps_quantization(x)
     return op, [x], {"axes": axes, "keep_dims": keep}
 
@@ -305,6 +312,7 @@ def _arithmetic(call):
 def _elementwise(call):
     op = {"MINIMUM": "Minimum", "MAXIMUM": "Maximum", "PRELU": "Prelu"}[call.op]
     inputs = _broadcast(call)
+    call.copies(inputs[0])
     call.require(op != "Prelu" or inputs[0].shape == call.output.shape,
                  f"its slopes have shape {inputs[1].shape}")
     return op, inputs, {}
@@ -385,6 +393,7 @@ def _reshape(call):
     if op != "Reshape":
         call.require([n for n in shape if n != 1] == [n for n in x.shape if n != 1],
                      f"it makes {shape} from {x.shape}")
+    call.copies(x)
     return op, [x], {"shape": shape}
 
 
@@ -405,6 +414,7 @@ def _transpose(call):
                         for axis in call.constant(permutation, "permutation"))
     call.require(sorted(permutation) == list(range(rank)), f"it has permutation {permutation}")
     call.makes([x.shape[axis] for axis in permutation])
+    call.copies(x)
     return "Transpose", [x], {"permutation": permutation}
 
 
@@ -420,6 +430,7 @@ def _pad(call):
     x, padding, filling = call.operands(2, 3)
     padding = _padding(call, padding, len(x.shape))
     call.makes([size + before + after for size, (before, after) in zip(x.shape, padding)])
+    call.copies(x)
     output = call.output
     value  = 0 if output.scale is None else int(output.zero_point[0])
     if filling is not None:
@@ -444,6 +455,7 @@ def _mirror_pad(call):
     call.require(all(max(pair) <= max(size - 1 + mode, 0) for size, pair in zip(x.shape, padding)),
                  f"it has padding {padding} for shape {x.shape}")
     call.makes([size + sum(pair) for size, pair in zip(x.shape, padding)])
+    call.copies(x)
     return "MirrorPad", [x], {"padding": padding, "mode": ("reflect", "symmetric")[mode]}
 
 
@@ -493,6 +505,7 @@ def _unpack(call):
     call.require(len(call.outputs) == count == options.Num(),
                  f"it has {len(call.outputs)} outputs for shape {x.shape}")
     call.makes(*[x.shape[:axis] + x.shape[axis + 1:]] * count)
+    call.copies(x)
     return "Unpack", [x], {"axis": axis}
 
 
@@ -515,6 +528,7 @@ def _split(call):
     call.require(len(sizes) == len(call.outputs) and min(sizes) >= 0 and sum(sizes) == total,
                  f"it has sizes {sizes} for shape {x.shape}")
     call.makes(*((*x.shape[:axis], size, *x.shape[axis + 1:]) for size in sizes))
+    call.copies(x)
     return "Split", [x], {"axis": axis, "sizes": sizes}
 
 
@@ -528,6 +542,7 @@ def _slice(call):
                      for whole, first, n in zip(x.shape, begin, size)),
                  f"it has begin {begin} and size {size} for shape {x.shape}")
     call.makes(size)
+    call.copies(x)
     return "StridedSlice", [x], {"slices": tuple((b, n, 1) for b, n in zip(begin, size)),
                                  "shape": size}
 
@@ -561,6 +576,7 @@ def _strided_slice(call):
         slices.append((first, len(range(first, last, stride)), stride))
         shape.append(slices[-1][1])
     call.makes(shape)
+    call.copies(x)
     return "StridedSlice", [x], {"slices": tuple(slices), "shape": tuple(shape)}
 
 
@@ -579,6 +595,7 @@ def _resize(call):
     call.require(not (op == "ResizeBilinear" and corners and centers),
                  "it cannot align both corners and the centres of pixels")
     call.makes((batch, *size, channels))
+    call.copies(x)
     return op, [x], {"size": size, "align_corners": corners, "half_pixel_centers": centers}
 
 
@@ -589,6 +606,7 @@ def _blocks(call):
     block = call.options(kind).BlockSize()
     x, = call.operands(1)
     batch, height, width, channels = call.image(x).shape
+    call.copies(x)
     call.require(block > 0, f"it has blocks of {block}")
     if call.op == "SPACE_TO_DEPTH":
         call.require(height % block == width % block == 0,
