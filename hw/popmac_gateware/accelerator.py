@@ -110,8 +110,7 @@ class Accelerator(wiring.Component):
             *(addresses.input[name].eq(next_layer[name]) for name, _ in addresses.input.shape()),
             memory.padding.eq(layer.padding),
         ]
-        requested = delay(m, issue.valid, AddressGenerator.LATENCY, name="requested",
-                          reset_less=False)
+        requested = delay(m, issue.valid, AddressGenerator.LATENCY, name="requested")
         granted   = Signal()
         m.d.comb += [
             granted.eq(host_port.window_request.valid & ~requested),
@@ -120,7 +119,7 @@ class Accelerator(wiring.Component):
             memory.request.eq(Mux(requested, addresses.request,
                                   host_port.window_request.payload)),
             host_port.window_valid.eq(
-                delay(m, granted, memory.latency, name="granted", reset_less=False)),
+                delay(m, granted, memory.latency, name="granted")),
             host_port.window_data.eq(memory.window[0]),
         ]
         weight = delay(m, addresses.weight, memory.latency - array.ADDRESS_LEAD, name="weight")
@@ -131,7 +130,7 @@ class Accelerator(wiring.Component):
         ]
 
         # From windows to results.
-        step = delay(m, issue, to_window, name="step", reset_less=False)
+        step = delay(m, issue, to_window, name="step")
         m.d.comb += [
             array.step.window.eq(memory.window),
             array.step.valid.eq(step.valid),
@@ -145,7 +144,7 @@ class Accelerator(wiring.Component):
         ]
         done = Signal(done_layout(arch))
         m.d.comb += [done.valid.eq(step.valid & step.last), done.tag.eq(step.tag)]
-        done = delay(m, done, array.latency + requantizer.lead, name="done", reset_less=False)
+        done = delay(m, done, array.latency + requantizer.lead, name="done")
         pair = Signal()
         m.d.sync += pair.eq(layer.unit != isa.Unit.ARRAY)
         m.d.comb += [

@@ -108,12 +108,14 @@ class ActivationMemory(wiring.Component):
 
         # Cycle 3: select the bank of each byte. What lies before the offset is from the word
         # behind the first one.
-        request  = delay(m, self.request, 1 + BlockRam.LATENCY, name="request")
+        request  = delay(m, self.request, BlockRam.LATENCY, name="request")
+        banks    = [Signal(_BANK_BITS, name=f"bank_{i}", reset_less=True) for i in range(rows)]
+        m.d.sync += [banks[i].eq(request.word[:_BANK_BITS] + (i < request.offset))
+                     for i in range(rows)]
+        request  = delay(m, request, 1, name="s3_request")
         selected = Signal(word, reset_less=True)
-        for i in range(rows):
-            bank = Signal(_BANK_BITS, name=f"bank_{i}")
-            m.d.comb += bank.eq(request.word[:_BANK_BITS] + (i < request.offset))
-            m.d.sync += selected[i].eq(Array(w[i] for w in bank_words)[bank])
+        m.d.sync += [selected[i].eq(Array(w[i] for w in bank_words)[banks[i]])
+                     for i in range(rows)]
 
         # Cycles 4 and 5: rotate by the offset, in stages; at last, pad.
         inside = Signal(rows, reset_less=True)

@@ -8,6 +8,7 @@ from amaranth.utils import exact_log2
 from popmac import isa
 
 from .activation_memory import window_request_layout
+from .pipeline import delay
 from .records import record_layout
 
 
@@ -54,7 +55,7 @@ class AddressGenerator(wiring.Component):
     ``request`` and ``weight`` follow ``valid`` by :attr:`LATENCY` cycles.
     """
 
-    LATENCY = 4
+    LATENCY = 5
 
     def __init__(self, arch):
         self.arch = arch
@@ -94,23 +95,38 @@ class AddressGenerator(wiring.Component):
             with m.Else():
                 m.d.sync += position.eq(position + added)
 
-        # Cycle 3: the word, and the part of the window that is inside of the input.
+        # Cycle 3: the word, and what is left of the row.
         byte_bits = exact_log2(rows)
         column    = s3["column"]
-        remaining = Signal(signed(len(column) + 1))
-        inside    = Signal()
-        m.d.comb += [
-            remaining.eq(self.input.row_bytes - column),
-            inside.eq(s3["row"].as_unsigned() < self.input.height),
-        ]
+        s4_word   = Signal.like(self.request.word, reset_less=True)
+        s4_column = Signal.like(column, reset_less=True)
+        s4_left   = Signal(signed(len(column) + 1), reset_less=True)
+        s4_inside = Signal(reset_less=True)
         m.d.sync += [
-            self.request.word.eq(s3["word"] + (column >> byte_bits)),
-            self.request.offset.eq(column[:byte_bits]),
-            self.request.begin.eq(Mux(column < -rows, rows, Mux(column < 0, -column, 0))),
-            self.request.end.eq(Mux((remaining < 0) | ~inside, 0,
-                                    Mux(remaining > rows, rows, remaining))),
-            self.weight.eq(s3["weight"]),
+            s4_word.eq(s3["word"] + (column >> byte_bits)),
+            s4_column.eq(column),
+            s4_left.eq(self.input.row_bytes - column),
+            s4_inside.eq(s3["row"].as_unsigned() < self.input.height),
         ]
+
+        # Cycle 4: the part of the window that is inside of the input.
+        offset = s4_column[:byte_bits]
+        m.d.sync += [
+            self.request.word.eq(s4_word),
+            self.request.offset.eq(offset),
+            self.request.begin.eq(0),
+            self.request.end.eq(s4_left[:byte_bits]),
+            self.weight.eq(delay(m, s3["weight"], 1, name="s4_weight")),
+        ]
+        with m.If(s4_column < 0):
+            with m.If(s4_column[byte_bits:].all()):
+                m.d.sync += self.request.begin.eq(rows - offset)
+            with m.Else():
+                m.d.sync += self.request.begin.eq(rows)
+        with m.If((s4_left < 0) | ~s4_inside):
+            m.d.sync += self.request.end.eq(0)
+        with m.Elif(s4_left[byte_bits:].any()):
+            m.d.sync += self.request.end.eq(rows)
         return m
 
 

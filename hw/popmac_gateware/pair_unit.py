@@ -28,7 +28,7 @@ def pair_step_layout(arch):
 class PairUnit(wiring.Component):
     """Operands for the lanes of the requantiser, channel by channel.
 
-    Either the first and the last word of a pixel, or the greatest of its words and 0.
+    Either the first and the last word of each pixel, or the greatest of its words and 0.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class PairUnit(wiring.Component):
     operands : ``Out(ArrayLayout(signed(ACCUMULATOR_BITS), lanes))``
         Phase ``p`` of lane ``j`` is there ``p + j // 2`` cycles after ``done``.
     done : ``Out(done_layout(arch))``
-        One cycle after the last step of a pixel.
+        Two cycles after the last step of a pixel.
     """
 
     def __init__(self, arch):
@@ -59,29 +59,26 @@ class PairUnit(wiring.Component):
         arch = self.arch
         word = data.ArrayLayout(signed(8), arch.rows)
 
+        # Cycle 0: bring the window here. Cycle 1: compare it with what is held.
+        step = delay(m, self.step, 1, name="step")
         held, first, second = (Signal(word, name=name, reset_less=True)
                                for name in ("held", "first", "second"))
-        with m.If(self.step.valid):
+        with m.If(step.valid):
             for i in range(arch.rows):
-                new     = self.step.window[i]
-                greater = held[i] > new
-                with m.If(self.step.first | (self.maximum & ~greater)):
+                new  = step.window[i]
+                keep = ~step.first & (~self.maximum | (held[i] > new))
+                with m.If(~keep):
                     m.d.sync += held[i].eq(new)
-            with m.If(self.step.last):
-                for i in range(arch.rows):
-                    new     = self.step.window[i]
-                    greater = held[i] > new
-                    # A pixel of one word has nothing held.
-                    with m.If(~self.step.first & (greater | ~self.maximum)):
-                        m.d.sync += first[i].eq(held[i])
-                    with m.Else():
-                        m.d.sync += first[i].eq(new)
-                    m.d.sync += second[i].eq(Mux(self.maximum, 0, new))
-
+                with m.If(step.last):
+                    m.d.sync += [
+                        first[i].eq(Mux(keep, held[i], new)),
+                        second[i].eq(Mux(self.maximum, 0, new)),
+                    ]
         m.d.sync += [
-            self.done.valid.eq(self.step.valid & self.step.last),
-            self.done.tag.eq(self.step.tag),
+            self.done.valid.eq(step.valid & step.last),
+            self.done.tag.eq(step.tag),
         ]
+
         phase = Signal(range(arch.phases))
         following = Signal.like(phase)
         m.d.comb += phase.eq(Mux(self.done.valid, 0, following))

@@ -67,7 +67,7 @@ class ProgramMemory(wiring.Component):
         m.d.comb += ram.read_address.eq(row)
         m.d.sync += self.reply.data.eq(ram.read_data)
         m.d.comb += self.reply.valid.eq(
-            delay(m, granted, self.LATENCY - 1, name="granted", reset_less=False))
+            delay(m, granted, self.LATENCY - 1, name="granted"))
 
         write_enable = Signal()
         write        = Signal(program_write_layout(self.arch), reset_less=True)

@@ -123,7 +123,7 @@ class Requantizer(wiring.Component):
         moving  = current
         for p in range(lane_pairs):
             if p > 0:
-                moving = delay(m, moving, 1, name=f"turn_{p}", reset_less=False)
+                moving = delay(m, moving, 1, name=f"turn_{p}")
             for j in (2*p, 2*p + 1):
                 m.submodules[f"lane_{j}"] = lane = RequantizeLane()
                 sums = Array(
@@ -142,7 +142,7 @@ class Requantizer(wiring.Component):
                     results[j].eq(delay(m, lane.result, lane_pairs - 1 - p, name=f"result_{j}")),
                 ]
 
-        outgoing = delay(m, current, self.latency, name="outgoing", reset_less=False)
+        outgoing = delay(m, current, self.latency, name="outgoing")
         m.d.comb += [
             self.results.valid.eq(outgoing.valid),
             self.results.phase.eq(outgoing.phase),

@@ -168,31 +168,38 @@ class Sequencer(wiring.Component):
         with m.Elif(busy_for != 0):
             m.d.sync += busy_for.eq(busy_for - 1)
 
-        # The layer whose results are awaited, if any; its counters include this cycle's.
-        written     = Signal(8)
-        in_flight   = Signal()
-        counters    = Signal(_COUNTERS)
-        counted     = Signal(_COUNTERS)
-        cause       = Signal(len(_CAUSES)) # one-hot
-        cause_names = dict(zip(_CAUSES, cause))
+        # What this cycle was for, counted in the next one.
+        in_flight = Signal() # results of a layer are awaited
+        stopping  = Signal()
+        counting  = Signal()
+        ended     = Signal()
+        cause     = Signal(data.StructLayout(dict.fromkeys(_CAUSES, 1)))
+        m.d.sync += [
+            counting.eq(self.busy & ~stopping),
+            ended.eq(in_flight & self.finished),
+            cause.layer_change.eq(~issuing),
+            cause.steps.eq(go),
+            cause.link.eq(issuing & waits["link"]),
+            cause.requantise.eq(issuing & ~waits["link"] & waits["requantise"]),
+            cause.parameters.eq(issuing & ~waits["link"] & ~waits["requantise"]
+                                & waits["parameters"]),
+        ]
+        written  = Signal(8) # the layer that is counted
+        counters = Signal(_COUNTERS)
+        counted  = Signal(_COUNTERS)
         m.d.comb += [
+            counted.cycles.eq(counters.cycles + 1),
+            *(counted[name].eq(counters[name] + cause[name]) for name in _CAUSES),
+            self.counters.valid.eq(counting & ended),
             self.counters.payload.row.eq(written * isa.LAYER_ROWS + isa.COUNTER_ROW),
             self.counters.payload.data.eq(counted),
-            cause_names["layer_change"].eq(~issuing),
-            cause_names["steps"].eq(go),
-            cause_names["link"].eq(issuing & waits["link"]),
-            cause_names["requantise"].eq(issuing & ~waits["link"] & waits["requantise"]),
-            cause_names["parameters"].eq(issuing & ~waits["link"] & ~waits["requantise"]
-                                         & waits["parameters"]),
-            counted.cycles.eq(counters.cycles + 1),
-            *(counted[name].eq(counters[name] + cause_names[name]) for name in _CAUSES),
         ]
-        stopping = Signal()
-        with m.If(self.busy & ~stopping):
+        with m.If(counting):
             m.d.sync += [counters.eq(counted), self.cycles.eq(self.cycles + 1)]
-        with m.If(in_flight & self.finished):
-            m.d.comb += self.counters.valid.eq(1)
-            m.d.sync += [in_flight.eq(0), counters.eq(0)]
+            with m.If(ended):
+                m.d.sync += counters.eq(0)
+        with m.If(self.finished):
+            m.d.sync += in_flight.eq(0)
 
         left = Signal(range(self.drain + 1))
         m.d.sync += left.eq(self.drain)
@@ -210,9 +217,9 @@ class Sequencer(wiring.Component):
                     m.d.sync += [
                         index.eq(self.run.payload.first),
                         last_index.eq(self.run.payload.last),
+                        in_flight.eq(0),
                         self.cycles.eq(0),
                         counters.eq(0),
-                        in_flight.eq(0),
                     ]
                     m.next = "Fetch"
             with m.State("Fetch"):

@@ -116,11 +116,11 @@ class SystolicArray(wiring.Component):
             m.d.sync += following.eq(correction + square.product)
             correction = following
 
-        valid = delay(m, self.step.valid, self.latency - 2, name="valid", reset_less=False)
+        valid = delay(m, self.step.valid, self.latency - 2, name="valid")
         first = delay(m, self.step.first, self.latency - 2, name="first")
         for k in range(column_pairs):
             correction = delay(m, correction, 1, name=f"correction_foot_{k}")
-            valid      = delay(m, valid, 1, name=f"valid_foot_{k}", reset_less=False)
+            valid      = delay(m, valid, 1, name=f"valid_foot_{k}")
             first      = delay(m, first, 1, name=f"first_foot_{k}")
             for i in range(2):
                 column      = 2*k + i

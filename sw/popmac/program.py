@@ -28,13 +28,13 @@ _MAX_HEADER = 64 << 20
 class Layer:
     """A layer of the program, for reports.
 
-    ``node`` and ``op`` are those of the graph; ``tensor`` is what is complete once the layer has
-    run; ``weight_words`` are those that no layer before it uses.
+    ``node`` and ``op`` are those of the graph; ``tensors`` are those that the layer writes, the
+    same elements in several shapes; ``weight_words`` are those that no layer before it uses.
     """
 
     node:         str
     op:           str
-    tensor:       str
+    tensors:      tuple
     macs:         int
     weight_words: int
     cycles:       int # predicted
@@ -42,12 +42,16 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceSegment:
-    """Layers ``first`` to ``last`` of the device, and the tensors that go in and come out."""
+    """Layers ``first`` to ``last`` of the device, and the tensors that go in and come out.
 
-    first:   int
-    last:    int
-    inputs:  tuple
-    outputs: tuple
+    ``reshaped`` are the names of inputs in other shapes, each with the input's name.
+    """
+
+    first:    int
+    last:     int
+    inputs:   tuple
+    outputs:  tuple
+    reshaped: dict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,14 +192,15 @@ class Program:
         segments = tuple(
             HostSegment(nodes=_texts(s["nodes"])) if "nodes" in s else
             DeviceSegment(first=_count(s["first"]), last=_count(s["last"]),
-                          inputs=_texts(s["inputs"]), outputs=_texts(s["outputs"]))
+                          inputs=_texts(s["inputs"]), outputs=_texts(s["outputs"]),
+                          reshaped={_text(a): _text(b) for a, b in s["reshaped"].items()})
             for s in header["segments"])
-        layers   = tuple(_dataclass(Layer, layer) for layer in header["layers"])
+        layers   = tuple(_record(Layer, layer) for layer in header["layers"])
         layouts  = {_text(name): Layout(**{key: _count(value) for key, value in layout.items()})
                     for name, layout in header["layouts"].items()}
         macs, macs_on_device = map(_count, header["macs"])
         program  = cls(arch=arch, graph=graph, segments=segments, layers=layers, layouts=layouts,
-                       fallbacks=tuple(_dataclass(Fallback, f) for f in header["fallbacks"]),
+                       fallbacks=tuple(_record(Fallback, f) for f in header["fallbacks"]),
                        macs=macs, macs_on_device=macs_on_device,
                        weights=array(header["weights"]), rows=array(header["rows"]))
         program._check(header["isa"])
@@ -231,6 +236,12 @@ class Program:
                 check(segment.first <= segment.last < len(self.layers), "a layer is missing")
                 check({*segment.inputs, *segment.outputs} <= set(self.layouts),
                       "a tensor has no layout")
+                check(set(segment.reshaped) <= set(graph.tensors)
+                      and set(segment.reshaped.values()) <= set(segment.inputs),
+                      "a tensor is missing")
+        for layer in self.layers:
+            check(layer.tensors and set(layer.tensors) <= set(self.layouts),
+                  "a tensor has no layout")
         for node in graph.nodes:
             check(all(n in graph.tensors for n in (*node.inputs, *node.outputs) if n),
                   "a tensor is missing")
@@ -317,12 +328,13 @@ def _texts(values):
     return tuple(_text(value) for value in values)
 
 
-def _dataclass(cls, values):
-    types = {f.name: f.type for f in fields(cls)}
+def _record(cls, values):
+    """Dataclass of counts, names, and tuples of names."""
+    readers = {int: _count, str: _text, tuple: _texts}
+    types   = {f.name: f.type for f in fields(cls)}
     if not isinstance(values, dict) or set(values) != set(types):
         raise ValueError(f"not a {cls.__name__}")
-    return cls(**{name: (_count if types[name] is int else _text)(value)
-                  for name, value in values.items()})
+    return cls(**{name: readers[types[name]](value) for name, value in values.items()})
 
 
 def _frozen(value):

@@ -53,7 +53,8 @@ class CarryChain(wiring.Component):
             # An odd chain is filled up with a position whose carry leads nowhere.
             functions = [*self.functions, *([KILL] * (len(self.functions) % 2))]
             padding   = len(functions) - len(self.functions)
-            a, b, c, d = (Cat(x, Const(1).replicate(padding)) for x in (self.a, self.b, self.c, self.d))
+            a, b, c, d = (Cat(x, Const(1).replicate(padding))
+                          for x in (self.a, self.b, self.c, self.d))
             sums      = Signal(len(functions))
             for i in range(0, len(functions), 2):
                 carry_out = Signal(name=f"carry_{i}")

@@ -110,8 +110,10 @@ def _assemble(graph, arch, verdicts, storages, plans):
         for name in outputs:
             keep(name, 2 * len(layers))
         if len(layers) > first:
-            segments.append(DeviceSegment(first=first, last=len(layers) - 1,
-                                          inputs=tuple(inputs), outputs=tuple(outputs)))
+            reshaped = {other: name for name in inputs for other in storages[name].tensors
+                        if other in own}
+            segments.append(DeviceSegment(first=first, last=len(layers) - 1, inputs=tuple(inputs),
+                                          outputs=tuple(outputs), reshaped=reshaped))
         else:
             segments.append(HostSegment(nodes=tuple(node.name for node in nodes)))
             verdicts |= {node.name: Verdict("nothing else runs on the device", "nothing is lost")
@@ -145,8 +147,8 @@ def _assemble(graph, arch, verdicts, storages, plans):
         arch=arch, segments=tuple(segments),
         layouts={name: storage.layout for name, storage in placed.items()},
         graph=replace(graph, nodes=tuple(on_host), tensors=tensors),
-        layers=tuple(Layer(node=plan.node, op=plan.op, tensor=plan.target, macs=plan.macs,
-                           weight_words=words, cycles=predict(plan, arch))
+        layers=tuple(Layer(node=plan.node, op=plan.op, tensors=storages[plan.target].tensors,
+                           macs=plan.macs, weight_words=words, cycles=predict(plan, arch))
                      for plan, words in zip(layers, image.new_words)),
         fallbacks=tuple(Fallback(node=node.name, op=node.op, reason=verdicts[node.name].reason,
                                  remedy=verdicts[node.name].remedy) for node in on_host),

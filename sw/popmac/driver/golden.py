@@ -1,0 +1,44 @@
+"""The golden machine in the place of an accelerator."""
+
+import numpy as np
+
+from .. import isa
+from ..golden.machine import Machine
+from ..protocol import Space
+
+
+__all__ = ["GoldenCore"]
+
+
+class GoldenCore:
+    """What :class:`SoftwareEndpoint` needs, by the golden machine.
+
+    Parameters
+    ----------
+    arch : ArchConfig
+    """
+
+    #: The golden machine has no clock.
+    cycles = 0
+
+    def __init__(self, arch):
+        self._machine  = Machine(arch)
+        self._memories = {
+            Space.ACTIVATION: self._machine.activations.view(np.uint8),
+            Space.WEIGHT:     self._machine.weights.reshape(-1).view(np.uint8),
+            Space.PROGRAM:    self._machine.program.reshape(-1),
+        }
+
+    def write(self, space, address, data):
+        """Write bytes to a memory."""
+        self._memories[space][address:address + len(data)] = np.frombuffer(data, np.uint8)
+
+    def read(self, space, address, length):
+        """Read bytes of a memory."""
+        return self._memories[space][address:address + length].tobytes()
+
+    def run(self, first, last):
+        """Run layers. Their counters are all 0."""
+        self._machine.run(first, last)
+        rows = np.arange(first, last + 1) * isa.LAYER_ROWS + isa.COUNTER_ROW
+        self._machine.program[rows] = 0

@@ -1,0 +1,212 @@
+"""Programs on a device."""
+
+from types import MappingProxyType
+
+import numpy as np
+
+from .. import isa
+from ..errors import DeviceError, InputError
+from ..golden.layers import compute
+from ..program import DeviceSegment, Program
+from ..progress import progress
+from ..protocol import Space
+from .counters import layer_table, total
+from .tensors import Codec
+
+
+__all__ = ["Session"]
+
+
+class Session:
+    """A program that is loaded on a device; made by :meth:`Device.load`.
+
+    Attributes
+    ----------
+    program : Program
+    inputs, outputs : list of TensorInfo
+    loaded : bool
+        Whether the program is the one on the device still.
+    """
+
+    def __init__(self, link, program: Program):
+        self.program  = program
+        self.loaded   = True
+        self._counters = None
+        self._last_run = None
+        self._link    = link
+        self._codecs  = {name: Codec(program.graph.tensors[name])
+                         for name in (*program.graph.inputs, *program.graph.outputs)}
+        self._nodes   = {node.name: node for node in program.graph.nodes}
+        self.inputs   = [self._codecs[name].info for name in program.graph.inputs]
+        self.outputs  = [self._codecs[name].info for name in program.graph.outputs]
+
+    @property
+    def counters(self):
+        """What was counted in the last run, as a mapping.
+
+        ``cycles`` (from the acceptance of the run command, with the input in device memory, to
+        the last output written), ``stalls`` (cause to cycles), ``link_bytes_in`` and
+        ``link_bytes_out`` (to and from the device), and ``layers`` (list of mappings with
+        ``name``, ``op``, ``where``, ``cycles``, ``macs``, ``stalls``). Cycles are the device's.
+
+        Raises
+        ------
+        DeviceError
+            If there was no run yet, or another program was loaded since.
+        """
+        if self._counters is None:
+            if self._last_run is None or not self.loaded:
+                raise DeviceError("there is nothing to count: run the program first")
+            self._counters = MappingProxyType(total(
+                layer_table(self.program, self._read_counters()), *self._last_run))
+        return self._counters
+
+    def run(self, x):
+        """Run the program on one sample.
+
+        Parameters
+        ----------
+        x : array_like, or mapping of str to array_like
+            Of a model with several inputs: by name. Integers are the model's own codes; float32
+            are real values.
+
+        Returns
+        -------
+        ndarray, or dict of str to ndarray
+            Codes, or float32 if ``x`` is.
+
+        Raises
+        ------
+        InputError
+            If a name, shape or type is wrong.
+        """
+        inputs, real = self._encode(x)
+        values, cycles = dict(inputs), 0
+        sent, received = self._link.bytes_sent, self._link.bytes_received
+        for segment in self.program.segments:
+            if isinstance(segment, DeviceSegment):
+                for name in segment.inputs:
+                    self._write(name, values[name])
+                cycles += self._run_layers(segment.first, segment.last)
+                values.update({name: self._read(name) for name in segment.outputs})
+            else:
+                self._compute(segment, values)
+        self._counters = None
+        self._last_run = (cycles, self._link.bytes_sent - sent,
+                          self._link.bytes_received - received)
+        return self._decode(values, real)
+
+    def run_many(self, xs):
+        """Run the program on many samples, with a progress bar on a terminal.
+
+        Parameters
+        ----------
+        xs : array_like, or mapping of str to array_like
+            As for :meth:`run`, with one more axis in front.
+
+        Returns
+        -------
+        ndarray, or dict of str to ndarray
+            Likewise.
+        """
+        samples = self._samples(xs)
+        results = [self.run(sample) for sample in progress(samples, "running")]
+        if not results:
+            raise InputError("there are no samples to run")
+        if isinstance(results[0], dict):
+            return {name: np.stack([result[name] for result in results]) for name in results[0]}
+        return np.stack(results)
+
+    def trace(self, x):
+        """Run the program on one sample, layer by layer, and return every tensor.
+
+        Each tensor is read back before its memory is used again.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Codes, in the model's shapes; inputs included.
+        """
+        values, _ = self._encode(x)
+        for segment in self.program.segments:
+            if not isinstance(segment, DeviceSegment):
+                self._compute(segment, values)
+                continue
+            for name in segment.inputs:
+                self._write(name, values[name])
+            for name, source in segment.reshaped.items():
+                values[name] = values[source].reshape(self._shape(name))
+            for index in range(segment.first, segment.last + 1):
+                self._run_layers(index, index)
+                first, *others = self.program.layers[index].tensors
+                values[first]  = self._read(first)
+                for name in others:
+                    values[name] = values[first].reshape(self._shape(name))
+        return values
+
+    def _shape(self, name):
+        return self.program.graph.tensors[name].shape
+
+    def _samples(self, xs):
+        arrays = xs if isinstance(xs, dict) else {self.inputs[0].name: xs}
+        arrays = {name: np.asarray(array) for name, array in arrays.items()}
+        counts = {len(array) if array.ndim else 0 for array in arrays.values()}
+        if len(counts) != 1:
+            raise InputError("all inputs must have the same number of samples")
+        if isinstance(xs, dict):
+            return [{name: array[i] for name, array in arrays.items()}
+                    for i in range(counts.pop())]
+        return list(np.asarray(xs))
+
+    def _encode(self, x):
+        """Values of the inputs by name, and whether they were real."""
+        if not self.loaded:
+            raise DeviceError("another program was loaded; load this one again")
+        names = self.program.graph.inputs
+        if not isinstance(x, dict):
+            if len(names) != 1:
+                raise InputError(f"the inputs are {', '.join(names)}: give a dict by name")
+            x = {names[0]: x}
+        if set(x) != set(names):
+            raise InputError(f"the inputs are {', '.join(names)}, not {', '.join(x)}")
+        values = {name: self._codecs[name].encode(x[name]) for name in names}
+        return values, all(np.asarray(array).dtype == np.float32 for array in x.values())
+
+    def _decode(self, values, real):
+        outputs = {name: self._codecs[name].decode(values[name], real=real)
+                   for name in self.program.graph.outputs}
+        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
+
+    def _compute(self, segment, values):
+        for name in segment.nodes:
+            node = self._nodes[name]
+            constants = {n: self.program.graph.tensors[n].data for n in node.inputs
+                         if n and self.program.graph.tensors[n].is_constant}
+            values.update(zip(node.outputs, compute(self.program.graph, node,
+                                                    {**constants, **values})))
+
+    def _write(self, name, values):
+        layout = self.program.layouts[name]
+        image  = values.reshape(layout.height, layout.width, layout.channels)
+        self._link.write(Space.ACTIVATION, layout.base * layout.word_bytes,
+                         layout.pack(image).tobytes())
+
+    def _read(self, name):
+        layout = self.program.layouts[name]
+        octets = self._link.read(Space.ACTIVATION, layout.base * layout.word_bytes,
+                                 layout.words * layout.word_bytes)
+        return layout.unpack(np.frombuffer(octets, np.int8)) \
+            .reshape(self._shape(name))
+
+    def _run_layers(self, first, last):
+        """Run layers on the device and return the cycles they took."""
+        self._link.run(first, last)
+        return self._link.wait().cycles
+
+    def _read_counters(self):
+        """Counters of all layers, by index."""
+        pending = [self._link.post_read(
+            Space.PROGRAM, (index * isa.LAYER_ROWS + isa.COUNTER_ROW) * isa.ROW_BYTES,
+            isa.ROW_BYTES) for index in range(len(self.program.layers))]
+        return [isa.LayerCounters.decode(int.from_bytes(read.result(), "little"))
+                for read in pending]

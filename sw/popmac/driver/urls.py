@@ -1,0 +1,86 @@
+"""Devices by URL."""
+
+import importlib
+from urllib.parse import parse_qsl
+
+from ..arch import target
+from ..errors import PopmacError, ToolError
+from .device import Device
+from .endpoint import SoftwareEndpoint
+from .golden import GoldenCore
+from .link import Link
+from .serial import SerialTransport
+from .tcp import TcpTransport
+
+
+__all__ = ["open_device"]
+
+
+FORMS = "golden:TARGET, sim:TARGET, serial:PORT, tcp:HOST:PORT"
+
+
+def open_device(url, **options):
+    """Open a device.
+
+    Parameters
+    ----------
+    url : str
+        ``"golden:TARGET"``: the golden model behind the real protocol; it has no clock.
+        ``"sim:TARGET"``: the simulated board, cycle by cycle; ``"sim:TARGET?link=fast"`` with a
+        link that takes a cycle per byte. ``"serial:/dev/ttyUSB0"``: a board; ``?baud=N`` for
+        another rate. ``"tcp:HOST:PORT"``: a device server.
+    options
+        See :class:`Link`.
+
+    Returns
+    -------
+    Device
+        Also a context manager.
+
+    Raises
+    ------
+    PopmacError
+        If the URL is none, or if the device cannot be reached.
+    """
+    kind, _, rest = str(url).partition(":")
+    place, _, query = rest.partition("?")
+    opener = _OPENERS.get(kind)
+    if opener is None or not place:
+        raise PopmacError(f"{url!r} is no device; devices are {FORMS}")
+    try:
+        settings = dict(parse_qsl(query, strict_parsing=True)) if query else {}
+        transport = opener(place, **settings)
+    except (TypeError, ValueError) as error:
+        raise PopmacError(f"{url!r} is no device ({error}); devices are {FORMS}") from None
+    return Device(Link(transport, **options))
+
+
+def _golden(name):
+    arch = target(name)
+    return SoftwareEndpoint(arch, GoldenCore(arch))
+
+
+def _sim(name, link="real"):
+    arch = target(name)
+    if link not in ("real", "fast"):
+        raise ValueError(f"link must be real or fast, not {link!r}")
+    try:
+        board = importlib.import_module("popmac_sim.board")
+    except ImportError as error:
+        raise ToolError(f"the simulated board needs {error.name}: "
+                        'pip install "popmac[sim]"') from None
+    return board.open_board(arch, link=link)
+
+
+def _serial(port, baud="3000000"):
+    return SerialTransport(port, baud=int(baud))
+
+
+def _tcp(address):
+    host, _, port = address.rpartition(":")
+    if not host:
+        raise ValueError("a port is missing")
+    return TcpTransport(host, int(port))
+
+
+_OPENERS = {"golden": _golden, "sim": _sim, "serial": _serial, "tcp": _tcp}
