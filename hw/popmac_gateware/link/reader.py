@@ -100,7 +100,7 @@ class Reader(wiring.Component):
 
             self.clear.eq(ahead == 0),
             self.waiting.eq(self.enable & ~self.o.valid),
-            self.idle.eq(~ask & ~told & ~self.waiting & ~(self.o.valid & self.o.ready)),
+            self.idle.eq(~self.asked & ~told & ~self.waiting & ~(self.o.valid & self.o.ready)),
         ]
         m.d.sync += ahead.eq(ahead + self.asked - told)
 
