@@ -8,7 +8,8 @@ from amaranth.lib.wiring import In, Out
 from popmac import isa
 from popmac.arch import ArchConfig
 from popmac.protocol import Space, space_bytes
-from popmac_gateware.host_bus import HOST_BUS
+from popmac_gateware.host_bus import HostBus
+from popmac_gateware.link.address_decoder import ROW_PITCH
 from popmac_gateware.link.endpoint import Endpoint
 
 
@@ -24,6 +25,8 @@ _ADDRESS_BITS = 12 # of each space
 
 #: Row of PROGRAM space that reads as what was counted: bytes written, and runs.
 TRACE = (ARCH.program_rows - 1) * isa.ROW_BYTES
+
+_TRACE_ADDRESS = (ARCH.program_rows - 1) * ROW_PITCH
 
 #: A run adds ``layer + 1`` to so many bytes of ACTIVATION space, for each layer, so that nobody
 #: can run twice unnoticed.
@@ -72,11 +75,11 @@ class LinkCore(wiring.Component):
 
     Members
     -------
-    bus : ``In(HOST_BUS)``
+    bus : ``In(HostBus())``
     idle : ``Out(1)``
     """
 
-    bus:  In(HOST_BUS)
+    bus:  In(HostBus())
     idle: Out(1)
 
     def __init__(self, *, stuck=False):
@@ -137,8 +140,8 @@ class LinkCore(wiring.Component):
         m.d.comb += fetch.addr.eq(Cat(request.address[:_ADDRESS_BITS], request.space))
         with m.If(bus.read.valid & bus.read.ready):
             m.d.sync += asked.eq(asked + 1)
-            offset = request.address - TRACE
-            m.d.sync += traced.eq((request.space == Space.PROGRAM) & (request.address >= TRACE)
+            offset = request.address - _TRACE_ADDRESS
+            m.d.sync += traced.eq((request.space == Space.PROGRAM) & (request.address >= _TRACE_ADDRESS)
                                   & (offset < 8))
             m.d.sync += traced_byte.eq(trace.as_value().word_select(offset[:3], 8))
         with m.If(fetched != asked):

@@ -1,60 +1,52 @@
-"""How the endpoint of the link reaches into the accelerator."""
+"""How the link reaches the accelerator."""
 
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
-
-
-__all__ = ["ADDRESS_BITS", "Location", "ByteWrite", "Layers", "HOST_BUS"]
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import In, Out, Signature
 
 
-ADDRESS_BITS = 20
+__all__ = ["ADDRESS", "READ", "WRITE", "RUN", "HostBus"]
 
 
-class Location(data.Struct):
-    """A byte of device memory; ``space`` is a :class:`popmac.protocol.Space`."""
-    space:   2
-    address: ADDRESS_BITS
+ADDRESS = data.StructLayout({"space": 2, "address": 20})
+READ    = ADDRESS
+WRITE   = data.StructLayout({"space": 2, "address": 20, "data": 8})
+RUN     = data.StructLayout({"first": 8, "last": 8})
 
 
-class ByteWrite(data.Struct):
-    """A byte of device memory, and what to write to it."""
-    space:   2
-    address: ADDRESS_BITS
-    data:    8
+class HostBus(Signature):
+    """Byte accesses to the memories, and the run command; seen from the link.
 
+    Addresses are in range and aligned, and the bytes of a transfer come in order, as
+    :mod:`popmac.protocol` says. Rows of PROGRAM space are 64 addresses apart, of which the first
+    36 are used.
 
-class Layers(data.Struct):
-    """First and last layer of a run."""
-    first: 8
-    last:  8
+    Members
+    -------
+    write : ``Out(stream.Signature(WRITE))``
+        One byte per transfer. Memories that are wider collect the bytes of a word, which have to
+        come in order, and write it with its last byte.
+    read : ``Out(stream.Signature(READ))``
+        Several bytes may be requested before the first is answered. A read returns what the
+        writes accepted before it have written.
+    data : ``In(stream.Signature(8))``
+        One byte per ``read``, in order, any number of cycles later.
+    run : ``Out(stream.Signature(RUN))``
+        Run the layers from ``first`` to ``last``.
+    abort : ``Out(1)``
+        Stop running. Asserted until ``busy`` is not, which takes a bounded number of cycles.
+    busy : ``In(1)``
+        From the cycle after the acceptance of ``run`` to the last result written.
+    cycles : ``In(32)``
+        Duration of the last run.
+    """
 
-
-#: The bus, seen from the endpoint.
-#:
-#: Members
-#: -------
-#: write : ``Out(stream.Signature(ByteWrite))``
-#:     Bytes to write. In range and never to IDENTITY space; rows of PROGRAM space come whole and
-#:     in order.
-#: read : ``Out(stream.Signature(Location))``
-#:     Bytes to read; several may be requested before the first is answered. A read returns what
-#:     the writes accepted before it have written.
-#: data : ``In(stream.Signature(8))``
-#:     The bytes read, one per request, in order, any number of cycles later.
-#: run : ``Out(stream.Signature(Layers))``
-#:     Layers to run.
-#: busy : ``In(1)``
-#:     A run is active: from the cycle after it was accepted to its last result written.
-#: cycles : ``In(32)``
-#:     Length of the last run.
-#: abort : ``Out(1)``
-#:     Stop the run. Asserted until ``busy`` is not, which takes a bounded number of cycles.
-HOST_BUS = wiring.Signature({
-    "write":  Out(stream.Signature(ByteWrite)),
-    "read":   Out(stream.Signature(Location)),
-    "data":   In(stream.Signature(8)),
-    "run":    Out(stream.Signature(Layers)),
-    "busy":   In(1),
-    "cycles": In(32),
-    "abort":  Out(1),
-})
+    def __init__(self):
+        super().__init__({
+            "write":  Out(stream.Signature(WRITE)),
+            "read":   Out(stream.Signature(READ)),
+            "data":   In(stream.Signature(8)),
+            "run":    Out(stream.Signature(RUN)),
+            "abort":  Out(1),
+            "busy":   In(1),
+            "cycles": In(32),
+        })

@@ -81,7 +81,8 @@ class ArchConfig:
             ("planes", self.planes <= BANKS, f"at most {BANKS}"),
             ("weight_words", self.weight_words >= 1 and _is_power_of_two(self.weight_words),
                 "a power of two"),
-            ("tail_words", self.tail_words in (0, 16, 32), "0, 16 or 32"),
+            ("tail_words", self.tail_words in (0, 16, 32) and self.tail_words <= self.weight_words,
+                "0, 16 or 32, and at most weight_words"),
             ("activation_words", self.activation_words >= BANKS
                 and _is_power_of_two(self.activation_words)
                 and self.activation_words * self.rows <= 2**18,

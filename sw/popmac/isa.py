@@ -36,11 +36,11 @@ LEVELS      = ("input_block", "kernel_column", "kernel_row", "column", "row", "o
 
 class Unit(enum.IntEnum):
     """What computes the values that are requantised."""
-    #: The systolic array: sums of activations times weights.
+    #: The systolic array: sums of activations times weights; ChannelParameters apply.
     ARRAY   = 0
-    #: The pair unit: the first and the second word of each pixel, channel by channel.
+    #: The first and the last word of each pixel, channel by channel; PairParameters apply.
     PAIR    = 1
-    #: The pair unit: the greatest of all words of each pixel, channel by channel.
+    #: The greatest of all words of each pixel and 0, channel by channel; PairParameters apply.
     MAXIMUM = 2
 
 
@@ -155,8 +155,6 @@ class Layer(Record):
     parameters:    int = _bits(12)
     #: All output-channel blocks use the parameters of the first one.
     shared:        int = _bits(1)
-    #: Lanes take two products: see PairParameters.
-    pair:          int = _bits(1)
 
     zero_point:    int = _bits(8, signed=True)
     low:           int = _bits(8, signed=True)
@@ -165,9 +163,9 @@ class Layer(Record):
     #: Byte address of the first result, and what is added after each pixel, by the level of the
     #: loop that goes on. Wraps.
     first_output:  int = _bits(18)
-    output_column: int = _bits(18)
-    output_row:    int = _bits(18)
-    output_next:   int = _bits(18)
+    after_column:  int = _bits(18)
+    after_row:     int = _bits(18)
+    after_block:   int = _bits(18)
     #: Results per pixel are written in groups of this many channels: a power of two, as log2.
     #: Fewer than ``lanes``: only so many of the first phase; otherwise ``lanes`` in each phase.
     channels_log2: int = _bits(3)

@@ -4,7 +4,7 @@ from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..host_bus import HOST_BUS
+from ..host_bus import HostBus
 from .executor import URGENT, Executor
 from .framing import Deframer, Enframer
 from .receive_buffer import ReceiveBuffer
@@ -37,7 +37,7 @@ class Endpoint(wiring.Component):
         Bytes from the host. Always ready.
     o : ``Out(stream.Signature(8))``
         Bytes to the host.
-    bus : ``Out(HOST_BUS)``
+    bus : ``Out(HostBus())``
         The core.
     idle : ``Out(1)``
         Nothing in here changes before the next transfer on any stream, or a change of ``busy``.
@@ -59,7 +59,7 @@ class Endpoint(wiring.Component):
         super().__init__({
             "i":    In(stream.Signature(8)),
             "o":    Out(stream.Signature(8)),
-            "bus":  Out(HOST_BUS),
+            "bus":  Out(HostBus()),
             "idle": Out(1),
         })
 

@@ -4,8 +4,8 @@ from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from popmac.isa import ROW_BYTES
 from popmac.protocol import (
-    DATA_BYTES,
     FCS_BYTES,
     LAYERS,
     PROTOCOL_VERSION,
@@ -13,15 +13,16 @@ from popmac.protocol import (
     SESSION,
     TRANSFER,
     Command,
+    Space,
     Status,
 )
 
-from ..host_bus import HOST_BUS, Layers, Location
+from ..host_bus import ADDRESS, RUN, HostBus
+from .address_decoder import ROW_PITCH, AddressDecoder, Transfer
 from .framing import Item
 from .reader import Reader
 from .replier import Replier
 from .session import Session, Turn
-from .transfer_check import Transfer, TransferCheck
 
 
 __all__ = ["URGENT", "Executor"]
@@ -63,7 +64,7 @@ class Executor(wiring.Component):
         more.
     o : ``Out(stream.Signature(Item))``
         Content of the replies.
-    bus : ``Out(HOST_BUS)``
+    bus : ``Out(HostBus())``
         The core.
     idle : ``Out(1)``
         Nothing in here changes before the next transfer on any stream, or a change of ``busy``.
@@ -89,7 +90,7 @@ class Executor(wiring.Component):
             "i":      In(stream.Signature(Item)),
             "urgent": In(1),
             "o":      Out(stream.Signature(Item)),
-            "bus":    Out(HOST_BUS),
+            "bus":    Out(HostBus()),
             "idle":   Out(1),
         })
 
@@ -97,7 +98,7 @@ class Executor(wiring.Component):
         m = Module()
 
         m.submodules.session = session = Session()
-        m.submodules.check = check = TransferCheck(self.arch)
+        m.submodules.decoder = decoder = AddressDecoder(self.arch)
         m.submodules.reader = reader = Reader(self.arch)
         m.submodules.replier = replier = Replier()
 
@@ -106,7 +107,7 @@ class Executor(wiring.Component):
         arguments = Signal(data.UnionLayout({
             "bytes":    data.ArrayLayout(8, max(ARGUMENT_BYTES.values())),
             "session":  32,
-            "layers":   Layers,
+            "layers":   RUN,
             "transfer": Transfer,
         }))
         count     = Signal(range(max(ARGUMENT_BYTES.values()) + 1)) # of argument bytes
@@ -118,14 +119,17 @@ class Executor(wiring.Component):
                     m.d.comb += count.eq(size)
 
         # The byte of the transfer that is the next to be written or requested.
-        transfer = arguments.transfer
-        offset   = Signal(DATA_BYTES.bit_length())
-        location = Signal(Location)
-        more     = Signal()
+        offset      = Signal.like(decoder.span)
+        next_offset = Signal.like(offset)
+        location    = Signal(ADDRESS)
+        more        = Signal()
+        row_ends    = ((location.space == Space.PROGRAM)
+                       & (offset % ROW_PITCH == ROW_BYTES - 1))
         m.d.comb += [
-            location.space.eq(transfer.space),
-            location.address.eq(transfer.address + offset),
-            more.eq(offset != transfer.length[:len(offset)]),
+            location.space.eq(decoder.start.space),
+            location.address.eq(decoder.start.address + offset),
+            more.eq(offset != decoder.span),
+            next_offset.eq(offset + Mux(row_ends, ROW_PITCH - ROW_BYTES + 1, 1)),
         ]
 
         # What the command deserves if it is new.
@@ -143,7 +147,7 @@ class Executor(wiring.Component):
                     with m.Else():
                         m.d.sync += verdict.eq(Mux(self.bus.busy, Status.BUSY, Status.OK))
                 with m.Case(Command.READ, Command.WRITE):
-                    m.d.sync += verdict.eq(check.status)
+                    m.d.sync += verdict.eq(decoder.status)
                 with m.Default():
                     m.d.sync += verdict.eq(Status.UNKNOWN)
 
@@ -160,8 +164,8 @@ class Executor(wiring.Component):
         m.d.sync += waited.eq(Mux(waiting, waited + 1, 0))
 
         m.d.comb += [
-            check.transfer.eq(transfer),
-            check.write.eq(is_write),
+            decoder.transfer.eq(arguments.transfer),
+            decoder.write.eq(is_write),
 
             session.hello.eq(command == Command.HELLO),
             session.number.eq(arguments.session),
@@ -237,10 +241,10 @@ class Executor(wiring.Component):
                         m.d.sync += status.eq(Status.GARBLED)
                         m.next = "Refuse"
 
-            # Session, transfer check and verdict take their time.
+            # Session, address decoder and verdict take their time.
             with m.State("Check"):
                 m.d.sync += index.eq(index + 1)
-                with m.If(index == max(Session.LATENCY, TransferCheck.LATENCY + 1)):
+                with m.If(index == max(Session.LATENCY, AddressDecoder.LATENCY + 1)):
                     m.next = "Decide"
 
             with m.State("Decide"):
@@ -277,7 +281,7 @@ class Executor(wiring.Component):
                     m.d.comb += self.i.ready.eq(self.bus.write.ready)
                     m.d.comb += waiting.eq(~self.bus.write.ready)
                     with m.If(arrived & self.bus.write.ready):
-                        m.d.sync += offset.eq(offset + 1)
+                        m.d.sync += offset.eq(next_offset)
 
             # The rest of the frame, which is the frame check sequence if the command is executed.
             with m.State("Skip"):
@@ -340,7 +344,7 @@ class Executor(wiring.Component):
                 m.d.comb += waiting.eq(reader.waiting)
                 m.d.comb += quiet.eq(~replier.i.ready)
                 with m.If(reader.asked):
-                    m.d.sync += offset.eq(offset + 1)
+                    m.d.sync += offset.eq(next_offset)
                 with m.If(time_up):
                     m.d.sync += give_up.eq(1)
                 with m.If(replier.i.ready):

@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..host_bus import Location
+from ..host_bus import READ
 
 
 __all__ = ["IdentityRom"]
@@ -21,7 +21,7 @@ class IdentityRom(wiring.Component):
 
     Members
     -------
-    read : ``In(stream.Signature(Location))``
+    read : ``In(stream.Signature(READ))``
         Bytes to read; the space is ignored.
     data : ``Out(stream.Signature(8))``
         The bytes read.
@@ -31,7 +31,7 @@ class IdentityRom(wiring.Component):
     Latency is one cycle, throughput one byte per cycle.
     """
 
-    read: In(stream.Signature(Location))
+    read: In(stream.Signature(READ))
     data: Out(stream.Signature(8))
 
     def __init__(self, contents):

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from popmac.protocol import Space, identity
 
-from ..host_bus import Location
+from ..host_bus import READ
 from .framing import Item
 from .identity import IdentityRom
 
@@ -26,7 +26,7 @@ class Reader(wiring.Component):
     -------
     enable : ``In(1)``
         Read. Asserted until the end has been accepted at ``o``.
-    location : ``In(Location)``
+    location : ``In(READ)``
         The byte to request next.
     more : ``In(1)``
         There is such a byte.
@@ -36,7 +36,7 @@ class Reader(wiring.Component):
         End as if there were no more bytes, and none on their way.
     o : ``Out(stream.Signature(Item))``
         The bytes, and an end.
-    read : ``Out(stream.Signature(Location))``
+    read : ``Out(stream.Signature(READ))``
         Requests to the core.
     data : ``In(stream.Signature(8))``
         Its answers. Those that come after giving up are dropped.
@@ -56,12 +56,12 @@ class Reader(wiring.Component):
     AHEAD = 8
 
     enable:   In(1)
-    location: In(Location)
+    location: In(READ)
     more:     In(1)
     asked:    Out(1)
     give_up:  In(1)
     o:        Out(stream.Signature(Item))
-    read:     Out(stream.Signature(Location))
+    read:     Out(stream.Signature(READ))
     data:     In(stream.Signature(8))
     clear:    Out(1)
     waiting:  Out(1)

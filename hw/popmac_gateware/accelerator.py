@@ -1,0 +1,179 @@
+"""Everything behind the link: memories, array, requantiser, and what drives them."""
+
+from amaranth import *
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, connect, flipped
+from amaranth.utils import exact_log2
+
+from popmac import isa
+
+from .activation_memory import ActivationMemory
+from .address_generator import AddressGenerator
+from .host_bus import HostBus
+from .host_port import HostPort
+from .pair_unit import PairUnit
+from .parameter_loader import ParameterLoader
+from .pipeline import delay
+from .program_memory import ProgramMemory
+from .requantizer import Requantizer
+from .sequencer import Sequencer
+from .systolic import SystolicArray
+from .tags import done_layout
+from .writeback import Writeback
+
+
+__all__ = ["Accelerator"]
+
+
+class Accelerator(wiring.Component):
+    """The accelerator as the host sees it.
+
+    ::
+
+        sequencer -> addresses -> activation memory -> array -------> requantiser -> writeback
+                         |                         \\-> pair unit -/         ^             |
+                         \\----> weight address                          parameters       |
+                                                 activation memory <----------------------/
+
+    Parameters
+    ----------
+    arch : :class:`ArchConfig`
+
+    Members
+    -------
+    host : ``In(HostBus())``
+    """
+
+    def __init__(self, arch):
+        self.arch = arch
+        super().__init__({"host": In(HostBus())})
+
+    def elaborate(self, platform):
+        m = Module()
+        arch = self.arch
+
+        m.submodules.memory      = memory      = ActivationMemory(arch)
+        m.submodules.array       = array       = SystolicArray(arch)
+        m.submodules.pair_unit   = pair_unit   = PairUnit(arch)
+        m.submodules.requantizer = requantizer = Requantizer(arch)
+        m.submodules.writeback   = writeback   = Writeback(arch)
+        m.submodules.addresses   = addresses   = AddressGenerator(arch)
+        m.submodules.loader      = loader      = ParameterLoader(arch)
+        m.submodules.program     = program     = ProgramMemory(arch, readers=3, writers=2)
+        m.submodules.host_port   = host_port   = HostPort(arch)
+
+        to_window = AddressGenerator.LATENCY + memory.latency
+        to_start  = to_window + array.latency + requantizer.lead
+        m.submodules.sequencer = sequencer = Sequencer(arch, drain=to_start + requantizer.latency
+                                                       + arch.phases + writeback.LATENCY + 1)
+
+        # Host.
+        connect(m, flipped(self.host.write), host_port.write)
+        connect(m, flipped(self.host.read), host_port.read)
+        connect(m, host_port.data, flipped(self.host.data))
+        connect(m, flipped(self.host.run), sequencer.run)
+        m.d.comb += [
+            sequencer.abort.eq(self.host.abort),
+            self.host.busy.eq(sequencer.busy),
+            self.host.cycles.eq(sequencer.cycles),
+        ]
+
+        # Program memory.
+        for client, (request, replied) in enumerate([
+            (sequencer.request,         (sequencer.reply_valid, sequencer.reply_data)),
+            (loader.request,            (loader.reply_valid, loader.reply_data)),
+            (host_port.program_request, (host_port.program_valid, host_port.program_data)),
+        ]):
+            connect(m, request, program.requests[client])
+            m.d.comb += [
+                replied[0].eq(program.reply.valid[client]),
+                replied[1].eq(program.reply.data),
+            ]
+        connect(m, sequencer.counters, program.writes[0])
+        connect(m, host_port.program_write, program.writes[1])
+
+        # Parameters.
+        connect(m, sequencer.blocks, loader.layer)
+        m.d.comb += [
+            loader.flush.eq(sequencer.flush),
+            sequencer.loaded.eq(loader.loaded),
+            requantizer.parameters.eq(loader.parameters),
+        ]
+
+        # From steps to windows and weights.
+        layer, next_layer = sequencer.layer, sequencer.next_layer
+        issue             = sequencer.issue
+        m.d.comb += [
+            addresses.begin.eq(sequencer.begin),
+            addresses.valid.eq(issue.valid),
+            addresses.goes_on.eq(issue.goes_on),
+            *(addresses.input[name].eq(next_layer[name]) for name, _ in addresses.input.shape()),
+            memory.padding.eq(layer.padding),
+        ]
+        requested = delay(m, issue.valid, AddressGenerator.LATENCY, name="requested",
+                          reset_less=False)
+        granted   = Signal()
+        m.d.comb += [
+            granted.eq(host_port.window_request.valid & ~requested),
+            host_port.window_request.ready.eq(~requested),
+            sequencer.hold.eq(host_port.window_request.valid),
+            memory.request.eq(Mux(requested, addresses.request,
+                                  host_port.window_request.payload)),
+            host_port.window_valid.eq(
+                delay(m, granted, memory.latency, name="granted", reset_less=False)),
+            host_port.window_data.eq(memory.window[0]),
+        ]
+        weight = delay(m, addresses.weight, memory.latency - array.ADDRESS_LEAD, name="weight")
+        m.d.comb += [
+            array.address.word.eq(weight),
+            array.address.tail.eq(weight >> exact_log2(arch.weight_words)),
+            array.write.eq(host_port.weight_write),
+        ]
+
+        # From windows to results.
+        step = delay(m, issue, to_window, name="step", reset_less=False)
+        m.d.comb += [
+            array.step.window.eq(memory.window),
+            array.step.valid.eq(step.valid),
+            array.step.first.eq(step.first),
+            pair_unit.step.window.eq(memory.window),
+            pair_unit.step.valid.eq(step.valid),
+            pair_unit.step.first.eq(step.first),
+            pair_unit.step.last.eq(step.last),
+            pair_unit.step.tag.eq(step.tag),
+            pair_unit.maximum.eq(layer.unit == isa.Unit.MAXIMUM),
+        ]
+        done = Signal(done_layout(arch))
+        m.d.comb += [done.valid.eq(step.valid & step.last), done.tag.eq(step.tag)]
+        done = delay(m, done, array.latency + requantizer.lead, name="done", reset_less=False)
+        pair = Signal()
+        m.d.sync += pair.eq(layer.unit != isa.Unit.ARRAY)
+        m.d.comb += [
+            requantizer.sums.eq(array.sums),
+            requantizer.operands.eq(pair_unit.operands),
+            requantizer.start.eq(Mux(pair, pair_unit.done, done)),
+            requantizer.pair.eq(pair),
+            requantizer.last_phase.eq(layer.last_phase),
+            requantizer.clamp.zero_point.eq(layer.zero_point),
+            requantizer.clamp.low.eq(layer.low),
+            requantizer.clamp.high.eq(layer.high),
+        ]
+
+        # From results to memory. Once the last result is in front of the writeback, steps that
+        # are issued from then on will find it in memory.
+        results = requantizer.results
+        m.d.comb += [
+            writeback.begin.eq(delay(m, sequencer.begin, 1, name="begin")),
+            *(writeback.output[name].eq(layer[name]) for name, _ in writeback.output.shape()),
+            writeback.results.eq(results),
+            sequencer.finished.eq(results.valid & results.last & results.tag.final),
+            loader.release.eq(results.valid & results.last & results.tag.release),
+            memory.write.eq(Mux(writeback.write.valid, writeback.write,
+                                host_port.activation_write.payload)),
+            host_port.activation_write.ready.eq(~writeback.write.valid),
+        ]
+        with m.If(~writeback.write.valid):
+            m.d.comb += memory.write.valid.eq(host_port.activation_write.valid)
+
+        assert AddressGenerator.LATENCY >= Writeback.LATENCY + memory.WRITE_TO_REQUEST - 1
+        return m

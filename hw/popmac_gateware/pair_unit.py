@@ -1,0 +1,99 @@
+"""Element-wise operations between words of activation memory."""
+
+from amaranth import *
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from popmac.arch import ACCUMULATOR_BITS
+
+from .pipeline import delay
+from .requantize_lane import PAIR_OPERANDS
+from .tags import done_layout, tag_layout
+
+
+__all__ = ["PairUnit", "pair_step_layout"]
+
+
+def pair_step_layout(arch):
+    """What enters the pair unit in one cycle."""
+    return data.StructLayout({
+        "window": data.ArrayLayout(signed(8), arch.rows),
+        "valid":  1,
+        "first":  1, # step of its pixel
+        "last":   1,
+        "tag":    tag_layout(arch),
+    })
+
+
+class PairUnit(wiring.Component):
+    """Operands for the lanes of the requantiser, channel by channel.
+
+    Either the first and the last word of a pixel, or the greatest of its words and 0.
+
+    Parameters
+    ----------
+    arch : :class:`ArchConfig`
+
+    Members
+    -------
+    step : ``In(pair_step_layout(arch))``
+    maximum : ``In(1)``
+        Take the greatest; constant during a layer.
+    operands : ``Out(ArrayLayout(signed(ACCUMULATOR_BITS), lanes))``
+        Phase ``p`` of lane ``j`` is there ``p + j // 2`` cycles after ``done``.
+    done : ``Out(done_layout(arch))``
+        One cycle after the last step of a pixel.
+    """
+
+    def __init__(self, arch):
+        self.arch = arch
+        super().__init__({
+            "step":     In(pair_step_layout(arch)),
+            "maximum":  In(1),
+            "operands": Out(data.ArrayLayout(signed(ACCUMULATOR_BITS), arch.lanes)),
+            "done":     Out(done_layout(arch)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        arch = self.arch
+        word = data.ArrayLayout(signed(8), arch.rows)
+
+        held, first, second = (Signal(word, name=name, reset_less=True)
+                               for name in ("held", "first", "second"))
+        with m.If(self.step.valid):
+            for i in range(arch.rows):
+                new     = self.step.window[i]
+                greater = held[i] > new
+                with m.If(self.step.first | (self.maximum & ~greater)):
+                    m.d.sync += held[i].eq(new)
+            with m.If(self.step.last):
+                for i in range(arch.rows):
+                    new     = self.step.window[i]
+                    greater = held[i] > new
+                    # A pixel of one word has nothing held.
+                    with m.If(~self.step.first & (greater | ~self.maximum)):
+                        m.d.sync += first[i].eq(held[i])
+                    with m.Else():
+                        m.d.sync += first[i].eq(new)
+                    m.d.sync += second[i].eq(Mux(self.maximum, 0, new))
+
+        m.d.sync += [
+            self.done.valid.eq(self.step.valid & self.step.last),
+            self.done.tag.eq(self.step.tag),
+        ]
+        phase = Signal(range(arch.phases))
+        following = Signal.like(phase)
+        m.d.comb += phase.eq(Mux(self.done.valid, 0, following))
+        m.d.sync += following.eq(phase + 1)
+
+        for j in range(arch.lanes):
+            pair = Signal(PAIR_OPERANDS, name=f"pair_{j}")
+            channels = [f * arch.lanes + j for f in range(arch.rows // arch.lanes)]
+            m.d.comb += [
+                pair.first.eq(Array(first[c] for c in channels)[phase]),
+                pair.second.eq(Array(second[c] for c in channels)[phase]),
+            ]
+            m.d.comb += self.operands[j].eq(
+                delay(m, pair.as_value(), j // 2, name=f"operands_{j}"))
+        return m

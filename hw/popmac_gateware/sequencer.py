@@ -1,0 +1,259 @@
+"""Runs layers: fetches descriptors, issues steps, counts cycles."""
+
+from amaranth import *
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from popmac import isa
+
+from .host_bus import RUN
+from .loop_nest import LoopNest
+from .parameter_loader import parameter_blocks_layout
+from .program_memory import program_write_layout
+from .records import record_layout
+from .tags import parameter_slots, tag_layout
+
+
+__all__ = ["Sequencer", "LAYER", "issue_layout"]
+
+
+LAYER = record_layout(isa.Layer)
+
+_COUNTERS = record_layout(isa.LayerCounters)
+_CAUSES   = ("steps", "requantise", "parameters", "weights", "link", "layer_change")
+
+
+def issue_layout(arch):
+    """A step on its way, and where it stands in its pixel and layer."""
+    return data.StructLayout({
+        "valid":   1,
+        "goes_on": len(isa.LEVELS),
+        "first":   1,
+        "last":    1,
+        "tag":     tag_layout(arch),
+    })
+
+
+class Sequencer(wiring.Component):
+    """Executes layers one after the other, one step per cycle.
+
+    The descriptor of a layer is fetched while the results of the layer before are on their way;
+    its first step is issued when these have been written.
+
+    Parameters
+    ----------
+    arch : :class:`ArchConfig`
+    drain : int
+        Cycles after which no step that was issued has any effect any more.
+
+    Members
+    -------
+    run : ``In(stream.Signature(RUN))``
+    abort : ``In(1)``
+        Stop, and be ready again when nothing is on its way any more.
+    busy : ``Out(1)``
+    cycles : ``Out(32)``
+        Since the run command was taken; stays when the run has ended.
+    request : ``Out(stream.Signature(range(program_rows)))``, reply_valid, reply_data : In
+        Program memory.
+    blocks : ``Out(stream.Signature(parameter_blocks_layout(arch)))``
+        Parameters that the layer will need.
+    flush : ``Out(1)``
+        Forget about all parameters.
+    loaded : ``In(1)``
+        One more block of parameters is there.
+    hold : ``In(1)``
+        Do not issue a step in this cycle.
+    next_layer : ``Out(LAYER)``
+        Descriptor of the layer to issue.
+    layer : ``Out(LAYER)``
+        Descriptor of the layer whose results are being written.
+    begin : ``Out(1)``
+        The first step of ``next_layer`` may be issued in the cycle after; from then on, ``layer``
+        is the same.
+    issue : ``Out(issue_layout(arch))``
+    finished : ``In(1)``
+        The last results of the layer are being written; new steps will find them.
+    counters : ``Out(stream.Signature(program_write_layout(arch)))``
+        What was counted in a layer, for the last row of its descriptor. Must be taken at once.
+    """
+
+    def __init__(self, arch, *, drain):
+        self.arch  = arch
+        self.drain = drain
+        rows       = range(arch.program_rows)
+        super().__init__({
+            "run":         In(stream.Signature(RUN)),
+            "abort":       In(1),
+            "busy":        Out(1),
+            "cycles":      Out(32),
+            "request":     Out(stream.Signature(rows)),
+            "reply_valid": In(1),
+            "reply_data":  In(isa.ROW_BITS),
+            "blocks":      Out(stream.Signature(parameter_blocks_layout(arch))),
+            "flush":       Out(1),
+            "loaded":      In(1),
+            "hold":        In(1),
+            "next_layer":  Out(LAYER),
+            "layer":       Out(LAYER),
+            "begin":       Out(1),
+            "issue":       Out(issue_layout(arch)),
+            "finished":    In(1),
+            "counters":    Out(stream.Signature(program_write_layout(arch))),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        # Descriptor, row by row.
+        rows     = [Signal(isa.ROW_BITS, name=f"descriptor_{i}", reset_less=True)
+                    for i in range(isa.COUNTER_ROW)]
+        asked    = Signal(range(isa.COUNTER_ROW + 1))
+        received = Signal(range(isa.COUNTER_ROW + 1))
+        m.d.comb += self.next_layer.as_value().eq(Cat(rows))
+        with m.If(self.reply_valid):
+            m.d.sync += received.eq(received + 1)
+            for i, row in enumerate(rows):
+                with m.If(received == i):
+                    m.d.sync += row.eq(self.reply_data)
+
+        index      = Signal(8)
+        last_index = Signal(8)
+        m.d.comb += [
+            self.request.payload.eq(index * isa.LAYER_ROWS + asked),
+            self.blocks.payload.row.eq(self.next_layer.parameters),
+            self.blocks.payload.last.eq(Mux(self.next_layer.shared, 0,
+                                            self.next_layer.output_block.last)),
+        ]
+
+        # What a step has to wait for.
+        m.submodules.nest = nest = LoopNest()
+        m.d.comb += [nest.lasts[i].eq(self.next_layer[name].last)
+                     for i, name in enumerate(isa.LEVELS)]
+        slots     = parameter_slots(self.arch)
+        slot      = Signal(range(slots))
+        available = Signal(range(slots + 1))
+        busy_for  = Signal.like(self.layer.last_phase)
+        issuing   = Signal()
+        go        = Signal()
+        waits     = {
+            "link":       self.hold,
+            "requantise": nest.last & (busy_for != 0),
+            "parameters": nest.last & (available == 0),
+        }
+        m.d.comb += [
+            go.eq(issuing & ~Cat(waits.values()).any()),
+            nest.advance.eq(go),
+            nest.begin.eq(self.begin),
+        ]
+
+        # The step, and the label of the pixel that it belongs to.
+        final   = nest.goes_on == 0
+        release = nest.last & (final | (nest.goes_on[5] & ~self.next_layer.shared))
+        m.d.comb += [
+            self.issue.valid.eq(go),
+            self.issue.goes_on.eq(nest.goes_on),
+            self.issue.first.eq(nest.first),
+            self.issue.last.eq(nest.last),
+            self.issue.tag.slot.eq(slot),
+            self.issue.tag.column.eq(nest.goes_on[3]),
+            self.issue.tag.row.eq(nest.goes_on[4]),
+            self.issue.tag.block.eq(nest.goes_on[5]),
+            self.issue.tag.final.eq(final),
+            self.issue.tag.release.eq(release),
+        ]
+        m.d.sync += available.eq(available + self.loaded - (go & release))
+        with m.If(go & nest.last):
+            m.d.sync += [busy_for.eq(self.layer.last_phase), slot.eq(slot + release)]
+        with m.Elif(busy_for != 0):
+            m.d.sync += busy_for.eq(busy_for - 1)
+
+        # The layer whose results are awaited, if any; its counters include this cycle's.
+        written     = Signal(8)
+        in_flight   = Signal()
+        counters    = Signal(_COUNTERS)
+        counted     = Signal(_COUNTERS)
+        cause       = Signal(len(_CAUSES)) # one-hot
+        cause_names = dict(zip(_CAUSES, cause))
+        m.d.comb += [
+            self.counters.payload.row.eq(written * isa.LAYER_ROWS + isa.COUNTER_ROW),
+            self.counters.payload.data.eq(counted),
+            cause_names["layer_change"].eq(~issuing),
+            cause_names["steps"].eq(go),
+            cause_names["link"].eq(issuing & waits["link"]),
+            cause_names["requantise"].eq(issuing & ~waits["link"] & waits["requantise"]),
+            cause_names["parameters"].eq(issuing & ~waits["link"] & ~waits["requantise"]
+                                         & waits["parameters"]),
+            counted.cycles.eq(counters.cycles + 1),
+            *(counted[name].eq(counters[name] + cause_names[name]) for name in _CAUSES),
+        ]
+        stopping = Signal()
+        with m.If(self.busy & ~stopping):
+            m.d.sync += [counters.eq(counted), self.cycles.eq(self.cycles + 1)]
+        with m.If(in_flight & self.finished):
+            m.d.comb += self.counters.valid.eq(1)
+            m.d.sync += [in_flight.eq(0), counters.eq(0)]
+
+        left = Signal(range(self.drain + 1))
+        m.d.sync += left.eq(self.drain)
+
+        def stop_if_aborted():
+            with m.If(self.abort):
+                m.next = "Stop"
+
+        m.d.comb += self.busy.eq(1)
+        with m.FSM(init="Idle"):
+            with m.State("Idle"):
+                m.d.comb += [self.busy.eq(0), self.run.ready.eq(1), self.flush.eq(1)]
+                m.d.sync += [asked.eq(0), received.eq(0), slot.eq(0), available.eq(0)]
+                with m.If(self.run.valid):
+                    m.d.sync += [
+                        index.eq(self.run.payload.first),
+                        last_index.eq(self.run.payload.last),
+                        self.cycles.eq(0),
+                        counters.eq(0),
+                        in_flight.eq(0),
+                    ]
+                    m.next = "Fetch"
+            with m.State("Fetch"):
+                m.d.comb += self.request.valid.eq(asked != isa.COUNTER_ROW)
+                with m.If(self.request.valid & self.request.ready):
+                    m.d.sync += asked.eq(asked + 1)
+                with m.If(received == isa.COUNTER_ROW):
+                    m.next = "Announce"
+                stop_if_aborted()
+            with m.State("Announce"):
+                m.d.sync += [asked.eq(0), received.eq(0)]
+                m.d.comb += self.blocks.valid.eq(1)
+                with m.If(self.blocks.ready):
+                    m.next = "Begin"
+                stop_if_aborted()
+            with m.State("Begin"):
+                with m.If(~in_flight):
+                    m.d.comb += self.begin.eq(1)
+                    m.d.sync += [
+                        self.layer.eq(self.next_layer),
+                        in_flight.eq(1),
+                        written.eq(index),
+                    ]
+                    m.next = "Issue"
+                stop_if_aborted()
+            with m.State("Issue"):
+                m.d.comb += issuing.eq(1)
+                with m.If(go & final):
+                    m.d.sync += index.eq(index + 1)
+                    with m.If(index == last_index):
+                        m.next = "Finish"
+                    with m.Else():
+                        m.next = "Fetch"
+                stop_if_aborted()
+            with m.State("Finish"):
+                with m.If(~in_flight):
+                    m.next = "Idle"
+                stop_if_aborted()
+            with m.State("Stop"):
+                m.d.comb += stopping.eq(1)
+                m.d.sync += left.eq(left - 1)
+                with m.If(left == 0):
+                    m.next = "Idle"
+        return m

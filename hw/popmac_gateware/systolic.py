@@ -1,0 +1,134 @@
+"""The systolic array with the weight banks beside its cells."""
+
+from amaranth import *
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from popmac.arch import ACCUMULATOR_BITS
+
+from .pipeline import delay
+from .primitives.multiplier import Multiplier
+from .tile import Tile, weight_write_layout
+from .weight_bank import weight_address_layout
+
+
+__all__ = ["SystolicArray", "step_layout", "sum_width"]
+
+
+def step_layout(arch):
+    """What enters the array in one cycle."""
+    return data.StructLayout({
+        "window": data.ArrayLayout(signed(8), arch.rows),
+        "valid":  1, # accumulate
+        "first":  1, # instead of adding to them, replace the accumulators
+    })
+
+
+def sum_width(arch):
+    """Bits of the sum of one column plus the sum of ``w0*w1``, which the cells leave in."""
+    return (arch.rows * 3 * 2**13 - 1).bit_length() + 1
+
+
+class SystolicArray(wiring.Component):
+    """``rows`` x ``columns`` multiply-accumulates per cycle, each cycle with a new weight word.
+
+    ::
+
+                       window 0 1      address
+                            |            |
+              a0*a1 <-- (0,0) tile --> (0,1) tile --> ...      activations, addresses, writes
+                |           |            |                     hop east and south,
+              a2*a3 <-- (1,0) tile --> (1,1) tile --> ...      partial sums go south
+                |           |            |
+               sum -->     foot -->     foot -->  ...          subtract, accumulate
+                            |            |
+                         sums 0 1     sums 2 3
+
+    Parameters
+    ----------
+    arch : :class:`ArchConfig`
+
+    Members
+    -------
+    address : ``In(weight_address_layout(arch))``
+        Weight word of the step that enters :attr:`ADDRESS_LEAD` cycles later.
+    step : ``In(step_layout(arch))``
+    sums : ``Out(ArrayLayout(signed(ACCUMULATOR_BITS), columns))``
+        Accumulators: the sum of ``(a0 + w1)*(a1 + w0) - a0*a1`` over row pairs and steps since
+        the last ``first``, wrapped.
+    write : ``In(weight_write_layout(arch))``
+        Writes to weight memory; may be made at any time, in any number.
+
+    Timing
+    ------
+    A step shows in the sums of column ``c`` :attr:`latency` ``+ c // 2`` cycles after it entered.
+    A write has taken effect after ``rows // 2 + columns // 2 + 1`` cycles.
+    """
+
+    ADDRESS_LEAD = Tile.ADDRESS_LEAD
+
+    def __init__(self, arch):
+        self.arch    = arch
+        self.latency = arch.rows // 2 + Tile.PSUM_DELAY + 2
+        super().__init__({
+            "address": In(weight_address_layout(arch)),
+            "step":    In(step_layout(arch)),
+            "sums":    Out(data.ArrayLayout(signed(ACCUMULATOR_BITS), arch.columns)),
+            "write":   In(weight_write_layout(arch)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        row_pairs    = self.arch.rows // 2
+        column_pairs = self.arch.columns // 2
+        width        = sum_width(self.arch)
+
+        # Each row pair runs one cycle behind the one above it.
+        tiles = {}
+        for j in range(row_pairs):
+            pair = Signal(data.ArrayLayout(signed(8), 2), name=f"pair_{j}")
+            m.d.comb += [pair[i].eq(self.step.window[2*j + i]) for i in range(2)]
+            activations = delay(m, pair, j, name=f"skewed_{j}")
+
+            for k in range(column_pairs):
+                m.submodules[f"tile_{j}_{k}"] = tiles[j, k] = tile = \
+                    Tile(self.arch, row_pair=j, column_pair=k, psum_width=width)
+                west = tiles.get((j, k - 1))
+                edge = west or tiles.get((j - 1, k)) # the western edge is fed from the north
+                m.d.comb += [
+                    tile.i_activations.eq(west.o_activations if west else activations),
+                    tile.i_address.eq(edge.o_address if edge else self.address),
+                    tile.i_write.eq(edge.o_write if edge else self.write),
+                ]
+                if j > 0:
+                    m.d.comb += tile.i_psums.eq(tiles[j - 1, k].o_psums)
+
+        # The term that all columns have in common, one cycle ahead of the partial sums.
+        correction = Const(0, signed(width))
+        for j in range(row_pairs):
+            m.submodules[f"square_{j}"] = square = Multiplier(8, 8)
+            m.d.comb += [
+                square.a.eq(tiles[j, 0].o_activations[0]),
+                square.b.eq(tiles[j, 0].o_activations[1]),
+            ]
+            following = Signal(signed(width), name=f"correction_{j}", reset_less=True)
+            m.d.sync += following.eq(correction + square.product)
+            correction = following
+
+        valid = delay(m, self.step.valid, self.latency - 2, name="valid", reset_less=False)
+        first = delay(m, self.step.first, self.latency - 2, name="first")
+        for k in range(column_pairs):
+            correction = delay(m, correction, 1, name=f"correction_foot_{k}")
+            valid      = delay(m, valid, 1, name=f"valid_foot_{k}", reset_less=False)
+            first      = delay(m, first, 1, name=f"first_foot_{k}")
+            for i in range(2):
+                column      = 2*k + i
+                difference  = Signal(signed(width), name=f"difference_{column}", reset_less=True)
+                accumulator = Signal(signed(ACCUMULATOR_BITS), name=f"accumulator_{column}",
+                                     reset_less=True)
+                m.d.sync += difference.eq(tiles[row_pairs - 1, k].o_psums[i] - correction)
+                with m.If(valid):
+                    m.d.sync += accumulator.eq(Mux(first, 0, accumulator) + difference)
+                m.d.comb += self.sums[column].eq(accumulator)
+        return m

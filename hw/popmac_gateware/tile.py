@@ -1,0 +1,115 @@
+"""A tile of the systolic array: two rows by two columns with their weights."""
+
+from amaranth import *
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from .pe import PAIR, ProcessingElement
+from .weight_bank import WeightBank, weight_address_layout
+
+
+__all__ = ["Tile", "weight_write_layout"]
+
+
+def weight_write_layout(arch):
+    """One write to weight memory, on its way to the bank that it is for."""
+    return data.StructLayout({
+        "valid":       1,
+        "row":         range(arch.rows),
+        "column_pair": range(arch.columns // 2),
+        "address":     weight_address_layout(arch),
+        "data":        16,
+    })
+
+
+class Tile(wiring.Component):
+    """Two rows by two columns: four weight banks in two memories, two cells.
+
+    Everything that enters from the west or the north is passed on one cycle later, so that all
+    wires are local.
+
+    Parameters
+    ----------
+    arch : :class:`ArchConfig`
+    row_pair, column_pair : int
+        Place in the array; decides which writes are for this tile.
+    psum_width : int
+
+    Members
+    -------
+    i_address, o_address : ``weight_address_layout(arch)``
+        Weight word to use, :attr:`ADDRESS_LEAD` cycles before the activations.
+    i_write, o_write : ``weight_write_layout(arch)``
+    i_activations, o_activations : ``PAIR``
+    i_psums, o_psums : ``ArrayLayout(signed(psum_width), 2)``
+        ``i_psums`` is added :attr:`PSUM_DELAY` cycles after its activations entered.
+    """
+
+    ADDRESS_LEAD = WeightBank.LATENCY
+    PSUM_DELAY   = 1 + ProcessingElement.PSUM_DELAY
+
+    def __init__(self, arch, *, row_pair, column_pair, psum_width):
+        self.arch        = arch
+        self.row_pair    = row_pair
+        self.column_pair = column_pair
+        self.psum_width  = psum_width
+        super().__init__({
+            "i_address":     In(weight_address_layout(arch)),
+            "o_address":     Out(weight_address_layout(arch)),
+            "i_write":       In(weight_write_layout(arch)),
+            "o_write":       Out(weight_write_layout(arch)),
+            "i_activations": In(PAIR),
+            "o_activations": Out(PAIR),
+            "i_psums":       In(data.ArrayLayout(signed(psum_width), 2)),
+            "o_psums":       Out(data.ArrayLayout(signed(psum_width), 2)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        address     = Signal(weight_address_layout(self.arch), reset_less=True)
+        write       = Signal(weight_write_layout(self.arch))
+        activations = Signal(PAIR, reset_less=True)
+        m.d.sync += [
+            address.eq(self.i_address),
+            write.eq(self.i_write),
+            activations.eq(self.i_activations),
+        ]
+        m.d.comb += [
+            self.o_address.eq(address),
+            self.o_write.eq(write),
+            self.o_activations.eq(activations),
+        ]
+
+        # Follows the address at the pace of the memories.
+        use_tail = [address.tail]
+        for i in range(WeightBank.LATENCY):
+            use_tail.append(Signal(name=f"use_tail_{i}", reset_less=True))
+            m.d.sync += use_tail[-1].eq(use_tail[-2])
+
+        here  = write.valid & (write.column_pair == self.column_pair)
+        banks = []
+        for i in range(2):
+            m.submodules[f"bank_{i}"] = bank = WeightBank(self.arch)
+            m.d.comb += [
+                bank.read_address.eq(address),
+                bank.write_address.eq(write.address),
+                bank.write_data.eq(write.data),
+                bank.write_enable.eq(here & (write.row == 2*self.row_pair + i)),
+            ]
+            banks.append(bank)
+
+        for column in range(2):
+            m.submodules[f"pe_{column}"] = pe = ProcessingElement(psum_width=self.psum_width)
+            m.d.comb += [
+                pe.activations.eq(activations),
+                pe.use_tail.eq(use_tail[-1]),
+                pe.i_psum.eq(self.i_psums[column]),
+                self.o_psums[column].eq(pe.o_psum),
+            ]
+            for i in range(2):
+                m.d.comb += [
+                    pe.weights[i].eq(banks[i].block_data.word_select(column, 8)),
+                    pe.tail_weights[i].eq(banks[i].tail_data.word_select(column, 8)),
+                ]
+        return m

@@ -1,0 +1,96 @@
+"""Where the results of a layer go."""
+
+from amaranth import *
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
+
+from popmac import isa
+
+from .activation_memory import activation_write_layout
+from .records import record_layout
+from .requantizer import results_layout
+
+
+__all__ = ["Writeback", "output_layout"]
+
+
+def output_layout():
+    """The fields of a layer descriptor that say where its results go."""
+    layer = record_layout(isa.Layer)
+    return data.StructLayout({name: layer[name].shape for name in (
+        "first_output", "after_column", "after_row", "after_block", "channels_log2")})
+
+
+class Writeback(wiring.Component):
+    """Writes results to activation memory, pixel by pixel.
+
+    Parameters
+    ----------
+    arch : :class:`ArchConfig`
+
+    Members
+    -------
+    begin : ``In(1)``
+        Begin a layer: take ``output.first_output``. At least a cycle before its first result.
+    output : ``In(output_layout())``
+        Constant during a layer.
+    results : ``In(results_layout(arch))``
+    write : ``Out(activation_write_layout(arch))``
+        To activation memory, :attr:`LATENCY` cycles later.
+    """
+
+    LATENCY = 2
+
+    def __init__(self, arch):
+        self.arch = arch
+        super().__init__({
+            "begin":    In(1),
+            "output":   In(output_layout()),
+            "results":  In(results_layout(arch)),
+            "write":    Out(activation_write_layout(arch)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        arch      = self.arch
+        lanes     = arch.lanes
+        byte_bits = exact_log2(arch.word_bytes)
+        lane_bits = exact_log2(lanes)
+
+        # Cycle 0: the address of this pixel, and that of the next.
+        address = Signal(exact_log2(arch.activation_bytes), reset_less=True)
+        tag     = self.results.tag
+        with m.If(self.begin):
+            m.d.sync += address.eq(self.output.first_output)
+        with m.Elif(self.results.valid & self.results.last):
+            m.d.sync += address.eq(address + Mux(tag.column, self.output.after_column,
+                                                 Mux(tag.row, self.output.after_row,
+                                                     self.output.after_block)))
+
+        s1_results = Signal(results_layout(arch))
+        s1_address = Signal.like(address, reset_less=True)
+        m.d.sync += [
+            s1_results.eq(self.results),
+            s1_address.eq(address + (self.results.phase << lane_bits)),
+        ]
+
+        # Cycle 1: repeat the group of channels through the word, and enable one place of it.
+        place = s1_address[:byte_bits]
+        m.d.sync += [
+            self.write.word.eq(s1_address[byte_bits:]),
+            self.write.valid.eq(s1_results.valid),
+        ]
+        for log2 in range(lane_bits + 1):
+            group = 1 << log2
+            if log2 == lane_bits:
+                chosen = self.output.channels_log2 >= log2
+            else:
+                chosen = self.output.channels_log2 == log2
+            with m.If(chosen):
+                for i in range(arch.word_bytes):
+                    m.d.sync += [
+                        self.write.data[i].eq(s1_results.data[i % group]),
+                        self.write.mask[i].eq(place[log2:] == i >> log2),
+                    ]
+        return m

@@ -1,0 +1,92 @@
+"""Plans to encoded layers, weights and parameters with addresses."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import isa
+from .nest import loop_fields
+
+
+__all__ = ["Image", "emit"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Image:
+    """Contents of the memories, and what each layer added to the weights.
+
+    Parameters
+    ----------
+    weights : ndarray of int8 (words, rows, columns)
+    rows : ndarray of uint8 (rows, isa.ROW_BYTES)
+    new_words : list of int
+        Weight words that no layer before had, per layer.
+    """
+
+    weights:   np.ndarray
+    rows:      np.ndarray
+    new_words: list
+
+
+class _Pool:
+    """Arrays one behind the other; equal ones are stored once."""
+
+    def __init__(self, first=0):
+        self.size   = first
+        self.arrays = []
+        self._where = {}
+
+    def add(self, array):
+        key = array.tobytes()
+        if key not in self._where:
+            self._where[key] = self.size
+            self.arrays.append(array)
+            self.size += len(array)
+        return self._where[key]
+
+
+def emit(plans, storages, arch):
+    """Contents of weight and program memory for ``plans``, in order.
+
+    Parameters
+    ----------
+    plans : sequence of LayerPlan
+    storages : dict of str to Storage
+        With their final places.
+    arch : ArchConfig
+
+    Returns
+    -------
+    Image
+    """
+    weights    = _Pool()
+    parameters = _Pool(len(plans) * isa.LAYER_ROWS)
+    layers, new_words = [], []
+    for plan in plans:
+        source, target = storages[plan.source].layout, storages[plan.target].layout
+        before = weights.size
+        loops  = dict(plan.loops)
+        if plan.second is not None:
+            loops["kernel_row"].strides["word"] = storages[plan.second].layout.base - source.base
+        layers.append(isa.Layer(
+            **loop_fields(loops),
+            first_row=plan.first_row, first_column=plan.first_column,
+            first_word=(source.base + plan.source_words) % 2**16,
+            first_weight=weights.add(plan.weights) if len(plan.weights) else 0,
+            height=plan.height, row_bytes=plan.row_bytes, padding=plan.padding,
+            unit=plan.unit, parameters=parameters.add(plan.parameters), shared=int(plan.shared),
+            zero_point=plan.zero_point, low=plan.low, high=plan.high,
+            first_output=target.base * arch.word_bytes + plan.target_bytes,
+            channels_log2=plan.group.bit_length() - 1, last_phase=plan.phases(arch) - 1))
+        new_words.append(weights.size - before)
+
+    size = isa.COUNTER_ROW * isa.ROW_BYTES
+    rows = np.zeros((parameters.size, isa.ROW_BYTES), np.uint8)
+    for index, layer in enumerate(layers):
+        first = index * isa.LAYER_ROWS
+        rows[first:first + isa.COUNTER_ROW] = np.frombuffer(
+            layer.encode().to_bytes(size, "little"), np.uint8).reshape(-1, isa.ROW_BYTES)
+    if parameters.arrays:
+        rows[len(plans) * isa.LAYER_ROWS:] = np.concatenate(parameters.arrays)
+    words = np.concatenate([np.zeros((0, arch.rows, arch.columns), np.int8), *weights.arrays])
+    return Image(weights=words, rows=rows, new_words=new_words)

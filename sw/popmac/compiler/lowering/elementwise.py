@@ -1,0 +1,47 @@
+"""Sums of two tensors."""
+
+import numpy as np
+
+from ... import isa
+from ...golden.arithmetic import activation_range
+from ..nest import Loop
+from ..plan import LayerPlan
+from ..records import parameter_rows
+from ..requantize_pair import fit_pair, sum_table
+
+
+__all__ = ["lower_add"]
+
+
+def lower_add(graph, node, storages, arch):
+    """Layers of an ``Add`` node, word by word: both tensors and the result lie alike."""
+    source = storages[node.inputs[0]].layout
+    output = graph.tensors[node.output]
+    first, second = (graph.tensors[name] for name in node.inputs)
+    activation = node.attrs["activation"]
+    low, high = activation_range(activation, output.scale[0], output.zero_point[0])
+    limits    = {"zero_point": int(output.zero_point[0]), "low": int(low), "high": int(high)}
+    table     = sum_table(*((tensor.scale[0], int(tensor.zero_point[0]))
+                            for tensor in (first, second, output)), activation)
+    fitted    = fit_pair(table, float(first.scale[0]) / float(output.scale[0]),
+                         float(second.scale[0]) / float(output.scale[0]), **limits)
+    words     = -(-source.row_bytes // arch.word_bytes)
+    blocks    = source.blocks if source.pixel_pitch == 1 else 1
+    row       = source.row_pitch * arch.word_bytes
+    block     = source.block_pitch * arch.word_bytes
+    return [LayerPlan(
+        node=node.name, op=node.op, source=node.inputs[0], second=node.inputs[1],
+        target=node.output, unit=isa.Unit.PAIR,
+        loops={
+            "kernel_row":   Loop(2), # the distance of the tensors is known later
+            "column":       Loop(words, column=arch.word_bytes, output=arch.word_bytes),
+            "row":          Loop(source.height, word=source.row_pitch, output=row),
+            "output_block": Loop(blocks, word=source.block_pitch, output=block),
+        },
+        height=source.height, row_bytes=words * arch.word_bytes,
+        **limits, group=arch.word_bytes, weights=np.zeros((0, arch.rows, arch.columns), np.int8),
+        parameters=parameter_rows(
+            isa.PairParameters, arch.columns,
+            **{name: np.repeat(getattr(fitted, name), arch.columns) for name in (
+                "multiplier", "second_multiplier", "shift", "offset")}),
+        shared=True)]

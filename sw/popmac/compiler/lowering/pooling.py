@@ -1,0 +1,97 @@
+"""Average and maximum pooling."""
+
+from itertools import groupby
+
+import numpy as np
+
+from ... import isa
+from ...golden.arithmetic import activation_range
+from ..plan import LayerPlan
+from ..records import parameter_rows
+from ..rounding import fit_average
+from .convolution import window_loops
+
+
+__all__ = ["lower_average_pool_2d", "lower_max_pool_2d"]
+
+
+def _taps_inside(size, kernel, stride, before, outputs):
+    """How many taps of a window are inside of the image, for each output."""
+    first = np.arange(outputs) * stride - before
+    return (np.minimum(first + kernel, size) - np.maximum(first, 0)).tolist()
+
+
+def _runs(values):
+    """Runs of equal values, as (first index, length, value)."""
+    first = 0
+    for value, run in groupby(values):
+        length = len(list(run))
+        yield first, length, value
+        first += length
+
+
+def lower_average_pool_2d(graph, node, storages, arch):
+    """Layers of an ``AveragePool2D`` node: sums by the array, with weights of 1.
+
+    What a sum is divided by is the number of taps inside of the image, which differs along
+    padded borders: each part of the output with the same number is a layer of its own.
+    """
+    source, target = storages[node.inputs[0]].layout, storages[node.output].layout
+    output    = graph.tensors[node.output]
+    kernel    = node.attrs["kernel"]
+    strides   = node.attrs["strides"]
+    (top, _), (left, _) = node.attrs["padding"]
+    low, high = activation_range(node.attrs["activation"], output.scale[0], output.zero_point[0])
+    identity  = np.eye(arch.rows, arch.columns, dtype=np.int8)[None]
+
+    plans = []
+    for first_row, rows, taps_y in _runs(
+            _taps_inside(source.height, kernel[0], strides[0], top, target.height)):
+        for first_column, columns, taps_x in _runs(
+                _taps_inside(source.width, kernel[1], strides[1], left, target.width)):
+            fitted = fit_average(taps_y * taps_x, zero_point=0, low=low, high=high)
+            loops  = window_loops(source, target, (*kernel, 1), strides=strides, dilation=(1, 1),
+                                  weight_steps=False, inner=False, tap_bytes=source.pixel_bytes)
+            loops["row"].count    = rows
+            loops["column"].count = columns
+            row    = first_row * strides[0] - top
+            column = first_column * strides[1] - left
+            plans.append(LayerPlan(
+                node=node.name, op=node.op, source=node.inputs[0], target=node.output,
+                unit=isa.Unit.ARRAY, loops=loops,
+                first_row=row, first_column=column * source.pixel_bytes,
+                source_words=row * source.row_pitch,
+                target_bytes=first_row * target.row_pitch * target.word_bytes
+                    + first_column * target.pixel_bytes,
+                height=source.height, row_bytes=source.row_bytes, padding=0,
+                zero_point=0, low=int(low), high=int(high), group=target.group,
+                weights=identity,
+                parameters=parameter_rows(
+                    isa.ChannelParameters, arch.columns,
+                    **{name: np.repeat(getattr(fitted, name), arch.columns) for name in (
+                        "multiplier", "shift", "offset_positive", "offset_negative")}),
+                shared=True))
+    return plans
+
+
+def lower_max_pool_2d(graph, node, storages, arch):
+    """Layers of a ``MaxPool2D`` node."""
+    source, target = storages[node.inputs[0]].layout, storages[node.output].layout
+    output    = graph.tensors[node.output]
+    kernel    = node.attrs["kernel"]
+    (top, _), (left, _) = node.attrs["padding"]
+    low, high = activation_range(node.attrs["activation"], output.scale[0], output.zero_point[0])
+    return [LayerPlan(
+        node=node.name, op=node.op, source=node.inputs[0], target=node.output,
+        unit=isa.Unit.MAXIMUM,
+        loops=window_loops(source, target, (*kernel, 1), strides=node.attrs["strides"],
+                           dilation=(1, 1), weight_steps=False, inner=False,
+                           tap_bytes=source.pixel_bytes),
+        first_row=-top, first_column=-left * source.pixel_bytes,
+        source_words=-top * source.row_pitch,
+        height=source.height, row_bytes=source.row_bytes, padding=-128,
+        zero_point=0, low=int(low), high=int(high), group=target.group,
+        weights=np.zeros((0, arch.rows, arch.columns), np.int8),
+        parameters=parameter_rows(isa.PairParameters, arch.columns,
+                                  multiplier=np.ones(arch.columns)),
+        shared=True)]

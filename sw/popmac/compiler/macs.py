@@ -1,0 +1,20 @@
+"""Multiply-accumulates of a model."""
+
+import math
+
+
+__all__ = ["node_macs"]
+
+
+def node_macs(graph, node):
+    """Multiply-accumulates that ``node`` stands for, padding included; 0 if it has no weights."""
+    if node.op not in ("Conv2D", "DepthwiseConv2D", "FullyConnected", "TransposeConv"):
+        return 0
+    weights = graph.tensors[node.inputs[1]].shape
+    output  = graph.tensors[node.output].shape
+    if node.op == "TransposeConv":
+        source = graph.tensors[node.inputs[0]].shape
+        return math.prod(source[:-1]) * math.prod(weights)
+    if node.op == "DepthwiseConv2D":
+        return math.prod(output) * math.prod(weights[1:3])
+    return math.prod(output) * math.prod(weights[1:])

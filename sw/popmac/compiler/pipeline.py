@@ -1,0 +1,165 @@
+"""From a graph to a program."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from .. import isa
+from ..arch import ArchConfig, target as find_target
+from ..errors import UnsupportedModelError
+from ..golden.layers import problems
+from ..graph import Graph
+from ..program import DeviceSegment, Fallback, HostSegment, Layer, Program
+from .allocate import Lifetime, MemoryFullError, allocate
+from .cycles import predict
+from .emit import emit
+from .lowering.convolution import lower_conv_2d, lower_fully_connected
+from .lowering.elementwise import lower_add
+from .lowering.pooling import lower_average_pool_2d, lower_max_pool_2d
+from .macs import node_macs
+from .placement import Verdict, place
+from .requantize import FitError
+from .segments import cut
+from .storage import resolve_storage
+
+
+__all__ = ["compile_graph"]
+
+
+LOWERINGS = {
+    "Conv2D":         lower_conv_2d,
+    "FullyConnected": lower_fully_connected,
+    "AveragePool2D":  lower_average_pool_2d,
+    "MaxPool2D":      lower_max_pool_2d,
+    "Add":            lower_add,
+    "Reshape":        lambda graph, node, storages, arch: [],
+}
+
+
+def compile_graph(graph: Graph, arch: ArchConfig | str) -> Program:
+    """Compile a model for a target.
+
+    Parameters
+    ----------
+    graph : Graph
+    arch : ArchConfig or str
+        The target, or its name.
+
+    Raises
+    ------
+    UnsupportedModelError
+        With all operators that neither the device nor the host can compute exactly, or with what
+        does not fit.
+    """
+    if isinstance(arch, str):
+        arch = find_target(arch)
+    graph.verify()
+    if found := problems(graph):
+        raise UnsupportedModelError(found)
+
+    excluded = {}
+    while True:
+        verdicts = place(graph, excluded)
+        nodes    = [node for node in graph.nodes if node.name not in verdicts]
+        storages, failed = resolve_storage(graph, nodes, arch)
+        for name, reason in failed.items():
+            excluded[name] = Verdict(reason, "use another shape")
+        if failed:
+            continue
+        plans = {}
+        for node in nodes:
+            try:
+                plans[node.name] = LOWERINGS[node.op](graph, node, storages, arch)
+            except FitError as error:
+                excluded[node.name] = Verdict(str(error), "quantise it with other scales")
+        if not excluded.keys() - verdicts.keys():
+            return _assemble(graph, arch, verdicts, storages, plans)
+
+
+def _assemble(graph, arch, verdicts, storages, plans):
+    segments, layers, lifetimes = [], [], {}
+
+    def keep(name, time):
+        """Have the memory of tensor ``name`` at a time."""
+        storage = storages[name]
+        first, last, _ = lifetimes.get(storage.tensors[0], (time, time, None))
+        lifetimes[storage.tensors[0]] = min(first, time), max(last, time), storage
+
+    # Time 2n + 1 is that of layer n: what it reads and what it writes must not overlap.
+    for host, nodes in cut(graph, verdicts):
+        if host:
+            segments.append(HostSegment(nodes=tuple(node.name for node in nodes)))
+            continue
+        first   = len(layers)
+        own     = {name for node in nodes for name in node.outputs}
+        inputs  = list(dict.fromkeys(
+            name for node in nodes for name in node.inputs
+            if name and name not in own and not graph.tensors[name].is_constant))
+        outside = {*graph.outputs}
+        outside.update(name for node in graph.nodes if node not in nodes for name in node.inputs)
+        outputs = [name for node in nodes for name in node.outputs if name in outside]
+        for name in inputs:
+            keep(name, 2 * first)
+        for node in nodes:
+            for plan in plans[node.name]:
+                time = 2 * len(layers) + 1
+                for name in (plan.source, plan.second, plan.target):
+                    if name is not None:
+                        keep(name, time)
+                layers.append(plan)
+        for name in outputs:
+            keep(name, 2 * len(layers))
+        if len(layers) > first:
+            segments.append(DeviceSegment(first=first, last=len(layers) - 1,
+                                          inputs=tuple(inputs), outputs=tuple(outputs)))
+        else:
+            segments.append(HostSegment(nodes=tuple(node.name for node in nodes)))
+            verdicts |= {node.name: Verdict("nothing else runs on the device", "nothing is lost")
+                         for node in nodes}
+
+    _check_capacity(layers, arch)
+    try:
+        bases = allocate([Lifetime(name, storage.layout.words, first, last)
+                          for name, (first, last, storage) in lifetimes.items()],
+                         arch.activation_words)
+    except MemoryFullError as error:
+        layer = layers[min(error.index // 2, len(layers) - 1)]
+        raise UnsupportedModelError([(
+            layer.node, f"{error.words * arch.word_bytes} bytes of activations are needed at the "
+            f"same time, but {arch.name} has {arch.activation_bytes}",
+            "use a smaller input or a larger target")]) from None
+    placed   = {name: storage.at(bases[storage.tensors[0]]) for name, storage in storages.items()
+                if storage.tensors[0] in bases}
+    image    = emit(layers, placed, arch)
+    if len(image.weights) > arch.all_weight_words or len(image.rows) > arch.program_rows:
+        raise UnsupportedModelError([(
+            graph.name, f"it needs {len(image.weights)} weight words and {len(image.rows)} rows "
+            f"of program memory, but {arch.name} has {arch.all_weight_words} and "
+            f"{arch.program_rows}", "use a smaller model or a larger target")])
+
+    on_host = [node for node in graph.nodes if node.name in verdicts]
+    needed  = {name for node in on_host for name in node.inputs}
+    tensors = {name: tensor for name, tensor in graph.tensors.items()
+               if not tensor.is_constant or name in needed}
+    return Program(
+        arch=arch, segments=tuple(segments),
+        layouts={name: storage.layout for name, storage in placed.items()},
+        graph=replace(graph, nodes=tuple(on_host), tensors=tensors),
+        layers=tuple(Layer(node=plan.node, op=plan.op, tensor=plan.target, macs=plan.macs,
+                           weight_words=words, cycles=predict(plan, arch))
+                     for plan, words in zip(layers, image.new_words)),
+        fallbacks=tuple(Fallback(node=node.name, op=node.op, reason=verdicts[node.name].reason,
+                                 remedy=verdicts[node.name].remedy) for node in on_host),
+        macs=sum(node_macs(graph, node) for node in graph.nodes),
+        macs_on_device=sum(plan.macs for plan in layers),
+        weights=image.weights, rows=image.rows)
+
+
+def _check_capacity(layers, arch):
+    problems = []
+    if len(layers) > isa.MAX_LAYERS:
+        problems.append((layers[isa.MAX_LAYERS].node, f"it is layer {isa.MAX_LAYERS + 1}, but a "
+                         f"program has at most {isa.MAX_LAYERS}", "split the model"))
+    if problems:
+        raise UnsupportedModelError(problems)
+    assert all(np.all(plan.weights.shape[1:] == (arch.rows, arch.columns)) for plan in layers)

@@ -1,0 +1,163 @@
+"""Which nodes run on the device, and why the others do not."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .view import image_shape
+
+
+__all__ = ["Verdict", "place"]
+
+
+MAX_SIZE     = 1024 # of an image, in pixels
+MAX_CHANNELS = 4096
+MAX_KERNEL   = 15
+MAX_STRIDE   = 4
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Why a node does not run on the device, and what to do about it."""
+
+    reason: str
+    remedy: str
+
+
+_KEEP = "keep it if speed matters little, or change the model"
+
+
+def place(graph, excluded):
+    """Decide where nodes run.
+
+    Parameters
+    ----------
+    graph : Graph
+    excluded : mapping of str to Verdict
+        Nodes that turned out not to work on the device, by name.
+
+    Returns
+    -------
+    dict of str to Verdict
+        The nodes that do not run on the device, by name.
+    """
+    verdicts = dict(excluded)
+    for node in graph.nodes:
+        if node.name not in verdicts and (verdict := _judge(graph, node)):
+            verdicts[node.name] = verdict
+
+    # Reading a tensor in another shape takes nothing where it is read.
+    on_device = {name for node in graph.nodes
+                 if node.op != "Reshape" and node.name not in verdicts
+                 for name in (*node.inputs, *node.outputs)}
+    for node in _with_reshapes_last(graph):
+        if node.op == "Reshape" and node.name not in verdicts:
+            if node.inputs[0] in on_device or node.output in on_device:
+                on_device.update((node.inputs[0], node.output))
+            else:
+                verdicts[node.name] = Verdict("its input and output are on the host",
+                                              "nothing is lost")
+    return verdicts
+
+
+def _with_reshapes_last(graph):
+    # Chains of them are decided from either end.
+    reshapes = [node for node in graph.nodes if node.op == "Reshape"]
+    return [*reshapes, *reversed(reshapes), *reshapes]
+
+
+def _judge(graph, node):
+    check = _CHECKS.get(node.op)
+    if check is None:
+        return Verdict(f"the device has no {node.op}", _KEEP)
+    names   = [name for name in (*node.inputs, *node.outputs) if name]
+    moving  = [graph.tensors[name] for name in names if not graph.tensors[name].is_constant]
+    for tensor in moving:
+        if tensor.dtype != "int8":
+            return Verdict(f"{tensor.name} is {tensor.dtype}, not int8",
+                           "quantise the model to int8")
+        if tensor.scale is None or tensor.scale.size != 1:
+            return Verdict(f"{tensor.name} is not quantised with one scale",
+                           "quantise activations per tensor")
+        shape = image_shape(tensor.shape)
+        if shape is None:
+            return Verdict(f"{tensor.name} of shape {tensor.shape} is not one image",
+                           "use a batch of 1")
+        if max(shape[:2]) > MAX_SIZE or shape[2] > MAX_CHANNELS:
+            return Verdict(f"{tensor.name} of shape {tensor.shape} is larger than {MAX_SIZE} x "
+                           f"{MAX_SIZE} x {MAX_CHANNELS}", "use a smaller input")
+    return check(graph, node)
+
+
+def _check_window(node, kernel):
+    (top, bottom), (left, right) = node.attrs["padding"]
+    dilation = node.attrs.get("dilation", (1, 1))
+    for name, values, limit in [
+        ("kernel", kernel, MAX_KERNEL),
+        ("padding", (top, bottom, left, right), MAX_KERNEL),
+        ("dilation", dilation, MAX_KERNEL),
+        ("stride", node.attrs["strides"], MAX_STRIDE),
+    ]:
+        if max(values) > limit:
+            return Verdict(f"{name} {max(values)} is larger than {limit}", _KEEP)
+    return None
+
+
+def _check_weights(graph, node):
+    weights, *bias = (graph.tensors[name] for name in node.inputs[1:] if name)
+    if not weights.is_constant or not all(tensor.is_constant for tensor in bias):
+        return Verdict("its weights are computed", "use constant weights")
+    if weights.dtype != "int8":
+        return Verdict(f"its weights are {weights.dtype}, not int8", "quantise the weights to int8")
+    if np.any(weights.zero_point):
+        return Verdict("its weights have zero points", "quantise the weights symmetrically")
+    return None
+
+
+def _check_convolution(graph, node):
+    kernel = graph.tensors[node.inputs[1]].shape
+    source = graph.tensors[node.inputs[0]].shape
+    if kernel[3] != source[3]:
+        return Verdict(f"it has groups: {source[3]} input channels for kernels of {kernel[3]}",
+                       "split it into one convolution per group")
+    return _check_weights(graph, node) or _check_window(node, kernel[1:3])
+
+
+def _check_fully_connected(graph, node):
+    weights = graph.tensors[node.inputs[1]].shape
+    source  = image_shape(graph.tensors[node.inputs[0]].shape)
+    if np.prod(source) != weights[1] and source[2] != weights[1]:
+        return Verdict(f"its input of shape {source} does not divide into vectors of {weights[1]}",
+                       _KEEP)
+    return _check_weights(graph, node)
+
+
+def _check_pool(graph, node):
+    kernel = list(node.attrs["kernel"])
+    source = image_shape(graph.tensors[node.inputs[0]].shape)
+    # A kernel as large as the image takes no more than one of any size.
+    if all(k <= size for k, size in zip(kernel, source)) and max(node.attrs["padding"]) == (0, 0):
+        target = image_shape(graph.tensors[node.output].shape)
+        if target[:2] == (1, 1):
+            return None
+    return _check_window(node, kernel)
+
+
+def _check_add(graph, node):
+    shapes = {graph.tensors[name].shape for name in (*node.inputs, *node.outputs)}
+    if any(graph.tensors[name].is_constant for name in node.inputs):
+        return Verdict("one operand is constant", "fold it into the bias of the layer before")
+    if len(shapes) != 1:
+        return Verdict(f"its tensors have different shapes: {sorted(shapes)}",
+                       "use tensors of the same shape")
+    return None
+
+
+_CHECKS = {
+    "Conv2D":         _check_convolution,
+    "FullyConnected": _check_fully_connected,
+    "AveragePool2D":  _check_pool,
+    "MaxPool2D":      _check_pool,
+    "Add":            _check_add,
+    "Reshape":        lambda graph, node: None,
+}

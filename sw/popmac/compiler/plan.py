@@ -1,0 +1,87 @@
+"""Layers of the machine before they have addresses."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .. import isa
+
+
+__all__ = ["LayerPlan"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LayerPlan:
+    """One layer of the machine, which computes a node of the graph or a part of it.
+
+    Parameters
+    ----------
+    node, op : str
+        Name and operator of the node.
+    source, target : str
+        Tensors that are read and written.
+    second : str, optional
+        Tensor that the pair unit takes its second operand from; it lies as ``source`` does.
+    unit : isa.Unit
+    loops : dict of str to :class:`Loop`
+    first_row, first_column : int
+        Position of the first step in the source; less than 0 where there is padding.
+    source_words, target_bytes : int
+        Where the first step reads and the first result is written, from the tensors' bases.
+    height, row_bytes, padding : int
+        See :class:`popmac.isa.Layer`.
+    zero_point, low, high : int
+    group : int
+        Channels that are written per pixel and block: see ``channels_log2``.
+    weights : ndarray of int8 (words, rows, columns)
+        None are needed where there are 0 words.
+    parameters : ndarray of uint8 (rows of program memory, isa.ROW_BYTES)
+    shared : bool
+        All output-channel blocks use the same parameters.
+    macs : int
+        Multiply-accumulates of the model that this layer does.
+    """
+
+    node:         str
+    op:           str
+    source:       str
+    target:       str
+    second:       str | None = None
+    unit:         isa.Unit
+    loops:        dict
+    first_row:    int = 0
+    first_column: int = 0
+    source_words: int = 0
+    target_bytes: int = 0
+    height:       int
+    row_bytes:    int
+    padding:      int = 0
+    zero_point:   int
+    low:          int
+    high:         int
+    group:        int
+    weights:      np.ndarray = field(repr=False)
+    parameters:   np.ndarray = field(repr=False)
+    shared:       bool = False
+    macs:         int = 0
+
+    def phases(self, arch):
+        """Cycles that the requantiser takes for a pixel."""
+        return -(-self.group // arch.lanes)
+
+    @property
+    def steps_per_pixel(self):
+        """Steps of the three inner loops."""
+        return int(np.prod([self.loops[name].count for name in isa.LEVELS[:3]
+                            if name in self.loops]))
+
+    @property
+    def pixels_per_block(self):
+        """Iterations of the loops over columns and rows."""
+        return int(np.prod([self.loops[name].count for name in ("column", "row")
+                            if name in self.loops]))
+
+    @property
+    def blocks(self):
+        """Iterations of the loop over output-channel blocks."""
+        return self.loops["output_block"].count if "output_block" in self.loops else 1

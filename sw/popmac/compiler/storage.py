@@ -1,0 +1,96 @@
+"""Which tensors share memory, and how they lie in it."""
+
+from dataclasses import dataclass, replace
+
+from ..layout import Layout, linear, planar
+from .view import image_shape
+
+
+__all__ = ["Storage", "resolve_storage"]
+
+
+@dataclass(frozen=True, eq=False)
+class Storage:
+    """Memory of one or several tensors.
+
+    Parameters
+    ----------
+    tensors : tuple of str
+        Tensors with the same elements in the same order.
+    shape : (height, width, channels)
+        In which they were computed.
+    layout : Layout
+        Of that shape; its base is not decided yet.
+    """
+
+    tensors: tuple
+    shape:   tuple
+    layout:  Layout
+
+    def at(self, base):
+        """The same at another address."""
+        return replace(self, layout=self.layout.at(base))
+
+
+def resolve_storage(graph, nodes, arch):
+    """Storage of every tensor that ``nodes`` read or write on the device.
+
+    A reshaped tensor is the tensor that it is made of, read in another way. This takes nothing if
+    both are the same image, or if only fully connected layers read it, which take elements in any
+    order. Otherwise the elements must lie in the order of the array.
+
+    Parameters
+    ----------
+    graph : Graph
+    nodes : sequence of Node
+        Those that run on the device.
+    arch : ArchConfig
+
+    Returns
+    -------
+    storages : dict of str to Storage
+        By tensor.
+    failed : dict of str to str
+        Reasons by the name of reshaping nodes for which there is no layout.
+    """
+    origin = {}
+
+    def find(name):
+        while name in origin:
+            name = origin[name]
+        return name
+
+    for node in nodes:
+        if node.op == "Reshape":
+            origin[node.output] = find(node.inputs[0])
+
+    groups = {}
+    for node in nodes:
+        for name in (*node.inputs, *node.outputs):
+            if name and not graph.tensors[name].is_constant:
+                groups.setdefault(find(name), {})[name] = None
+
+    storages, failed = {}, {}
+    for first, names in groups.items():
+        shape  = image_shape(graph.tensors[first].shape)
+        others = [name for name in names if image_shape(graph.tensors[name].shape) != shape
+                  and not _read_in_any_order(graph, nodes, name)]
+        layout = planar(shape, arch.word_bytes)
+        if others:
+            layout = linear(shape, arch.word_bytes)
+            if layout is None or any(
+                    linear(image_shape(graph.tensors[name].shape), arch.word_bytes) is None
+                    for name in others):
+                for node in nodes:
+                    if node.op == "Reshape" and node.output in names:
+                        failed[node.name] = "rows of the tensor do not fill words of memory"
+                continue
+        storage = Storage(tuple(names), shape, layout)
+        storages.update(dict.fromkeys(names, storage))
+    return storages, failed
+
+
+def _read_in_any_order(graph, nodes, name):
+    readers = [node for node in nodes if name in node.inputs and node.op != "Reshape"]
+    return all(node.op == "FullyConnected" and image_shape(graph.tensors[name].shape)[:2] == (1, 1)
+               for node in readers)

@@ -1,0 +1,143 @@
+"""How a tensor lies in activation memory, and how it gets in and out."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+__all__ = ["Layout", "planar", "linear"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Place of every element of an image of ``height`` x ``width`` x ``channels`` bytes.
+
+    The channels of a pixel are in groups of ``group`` bytes. A group that is smaller than a word
+    holds all channels of the pixel, and the groups of neighbouring pixels share a word; rows begin
+    on a word. A group that fills a word is one block of channels.
+
+    Parameters
+    ----------
+    height, width, channels : int
+    word_bytes : int
+        Bytes per word of the memory.
+    group : int
+        Bytes per group: a power of two, at most ``word_bytes``.
+    pixel_pitch : int
+        Words from a pixel to the next if ``group == word_bytes``; else 0.
+    row_pitch, block_pitch : int
+        Words from a row to the next, and from a block of channels to the next.
+    base : int
+        Word address of the first element.
+    """
+
+    height:      int
+    width:       int
+    channels:    int
+    word_bytes:  int
+    group:       int
+    pixel_pitch: int
+    row_pitch:   int
+    block_pitch: int
+    base:        int = 0
+
+    @property
+    def blocks(self):
+        """Blocks of channels."""
+        return -(-self.channels // self.group)
+
+    @property
+    def pixel_bytes(self):
+        """Bytes from a pixel to the next."""
+        return self.pixel_pitch * self.word_bytes or self.group
+
+    @property
+    def row_bytes(self):
+        """Bytes from the first pixel of a row to behind the last one."""
+        return self.width * self.pixel_bytes
+
+    @property
+    def words(self):
+        """Words from the first to the last one that holds an element, both included."""
+        row = (self.row_bytes - self.pixel_bytes) // self.word_bytes
+        return (self.height - 1) * self.row_pitch + (self.blocks - 1) * self.block_pitch + row + 1
+
+    def at(self, base):
+        """The same at another address."""
+        return replace(self, base=base)
+
+    def addresses(self):
+        """Byte address of every element, relative to ``base``.
+
+        Returns
+        -------
+        ndarray of int64 (height, width, channels)
+        """
+        y, x = np.arange(self.height), np.arange(self.width)
+        block, lane = np.divmod(np.arange(self.channels), self.group)
+        words = y[:, None, None] * self.row_pitch + block * self.block_pitch
+        return words * self.word_bytes + x[:, None] * self.pixel_bytes + lane
+
+    def pack(self, values):
+        """Bytes of the memory from ``base`` on.
+
+        Parameters
+        ----------
+        values : ndarray of int8 or uint8 (height, width, channels)
+
+        Returns
+        -------
+        ndarray of int8 (words * word_bytes,)
+            What belongs to no element is 0.
+        """
+        octets = np.zeros(self.words * self.word_bytes, np.int8)
+        octets[self.addresses()] = values.view(np.int8)
+        return octets
+
+    def unpack(self, octets):
+        """Values from bytes as made by :meth:`pack`.
+
+        Returns
+        -------
+        ndarray of int8 (height, width, channels)
+        """
+        return np.asarray(octets, np.int8)[self.addresses()]
+
+
+def planar(shape, word_bytes, *, row_pitch=None):
+    """Layout with blocks of channels one behind the other.
+
+    Parameters
+    ----------
+    shape : (height, width, channels)
+    word_bytes : int
+    row_pitch : function of int to int, optional
+        Makes a row pitch of at least so many words.
+    """
+    height, width, channels = shape
+    group = word_bytes
+    while group > 1 and group // 2 >= channels:
+        group //= 2
+    packed = group < word_bytes
+    words  = -(-width * group // word_bytes) if packed else width
+    pitch  = row_pitch(words) if row_pitch else words
+    return Layout(height=height, width=width, channels=channels, word_bytes=word_bytes, group=group,
+                  pixel_pitch=0 if packed else 1, row_pitch=pitch, block_pitch=height * pitch)
+
+
+def linear(shape, word_bytes):
+    """Layout in which elements lie in the order of the array, or ``None`` if there is none."""
+    height, width, channels = shape
+    if channels % word_bytes == 0:
+        blocks = channels // word_bytes
+        return Layout(height=height, width=width, channels=channels, word_bytes=word_bytes,
+                      group=word_bytes, pixel_pitch=blocks, row_pitch=width * blocks,
+                      block_pitch=1)
+    row_bytes = width * channels
+    if channels & (channels - 1) or (height > 1 and row_bytes % word_bytes):
+        return None
+    if channels > word_bytes:
+        return None
+    return Layout(height=height, width=width, channels=channels, word_bytes=word_bytes,
+                  group=channels, pixel_pitch=0, row_pitch=-(-row_bytes // word_bytes),
+                  block_pitch=-(-row_bytes // word_bytes))

@@ -1,0 +1,334 @@
+"""Compiled programs, and the files that they are kept in."""
+
+import hashlib
+import json
+import struct
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+import numpy as np
+
+from . import isa
+from .arch import ArchConfig
+from .errors import ModelFormatError
+from .graph import DTYPES, Graph, Node, Tensor
+from .layout import Layout
+
+
+__all__ = ["Program", "Layer", "DeviceSegment", "HostSegment", "Fallback"]
+
+
+MAGIC       = b"POPMAC\r\n"
+VERSION     = 1
+_HEADER     = struct.Struct("<8sII")
+_MAX_HEADER = 64 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """A layer of the program, for reports.
+
+    ``node`` and ``op`` are those of the graph; ``tensor`` is what is complete once the layer has
+    run; ``weight_words`` are those that no layer before it uses.
+    """
+
+    node:         str
+    op:           str
+    tensor:       str
+    macs:         int
+    weight_words: int
+    cycles:       int # predicted
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceSegment:
+    """Layers ``first`` to ``last`` of the device, and the tensors that go in and come out."""
+
+    first:   int
+    last:    int
+    inputs:  tuple
+    outputs: tuple
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostSegment:
+    """Nodes that the host computes, by name."""
+
+    nodes: tuple
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fallback:
+    """A node that the host computes, why, and how the device could."""
+
+    node:   str
+    op:     str
+    reason: str
+    remedy: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Program:
+    """A network for one configuration of the accelerator.
+
+    Parameters
+    ----------
+    arch : ArchConfig
+    graph : Graph
+        Tensors, inputs and outputs of the model; of its nodes those that the host computes.
+    segments : tuple of DeviceSegment and HostSegment
+        In the order in which they run.
+    layers : tuple of Layer
+    layouts : dict of str to Layout
+        Tensors on the device. Several may have the same place, one after the other.
+    fallbacks : tuple of Fallback
+    macs, macs_on_device : int
+        Multiply-accumulates of the model, and of these the device's.
+    weights : ndarray of int8 (words, rows, columns)
+        From word 0 on.
+    rows : ndarray of uint8 (rows, isa.ROW_BYTES)
+        Program memory from row 0 on.
+    """
+
+    arch:           ArchConfig
+    graph:          Graph
+    segments:       tuple
+    layers:         tuple
+    layouts:        dict
+    fallbacks:      tuple
+    macs:           int
+    macs_on_device: int
+    weights:        np.ndarray = field(repr=False)
+    rows:           np.ndarray = field(repr=False)
+
+    @property
+    def fingerprint(self):
+        """Fingerprint of the configuration that it was compiled for."""
+        return self.arch.fingerprint(isa.ISA_VERSION)
+
+    def report(self):
+        """What runs where and what it takes, as text."""
+        from .report import program_report
+        return program_report(self)
+
+    def to_bytes(self):
+        """Program as the contents of a file."""
+        blobs = []
+
+        def blob(array):
+            blobs.append(np.ascontiguousarray(array))
+            return {"dtype": array.dtype.name, "shape": list(array.shape)}
+
+        graph  = self.graph
+        header = {
+            "isa":       isa.ISA_VERSION,
+            "arch":      asdict(self.arch),
+            "name":      graph.name,
+            "dialect":   graph.dialect,
+            "inputs":    list(graph.inputs),
+            "outputs":   list(graph.outputs),
+            "tensors":   [{
+                "name": t.name, "shape": list(t.shape), "dtype": t.dtype, "axis": t.axis,
+                "scale": None if t.scale is None else blob(t.scale),
+                "zero_point": None if t.zero_point is None else blob(t.zero_point),
+                "data": None if t.data is None else blob(t.data),
+            } for t in graph.tensors.values()],
+            "nodes":     [asdict(node) for node in graph.nodes],
+            "segments":  [asdict(segment) for segment in self.segments],
+            "layers":    [asdict(layer) for layer in self.layers],
+            "layouts":   {name: asdict(layout) for name, layout in self.layouts.items()},
+            "fallbacks": [asdict(fallback) for fallback in self.fallbacks],
+            "macs":      [self.macs, self.macs_on_device],
+            "weights":   blob(self.weights),
+            "rows":      blob(self.rows),
+        }
+        text = json.dumps(header, separators=(",", ":"), default=_plain).encode()
+        data = b"".join([_HEADER.pack(MAGIC, VERSION, len(text)), text,
+                         *(array.tobytes() for array in blobs)])
+        return data + hashlib.sha256(data).digest()
+
+    @classmethod
+    def from_bytes(cls, data, name="program"):
+        """Program from the contents of a file.
+
+        Raises
+        ------
+        ModelFormatError
+            If it is damaged, or no program, or of another version of popmac.
+        """
+        header, blobs = _open(data, name)
+        try:
+            return cls._from_header(header, blobs)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise ModelFormatError(f"{name}: contradicts itself ({error})") from None
+
+    @classmethod
+    def _from_header(cls, header, blobs):
+        def array(description):
+            if description is None:
+                return None
+            dtype = {**DTYPES, "float64": np.dtype("float64")}[description["dtype"]]
+            shape = tuple(_count(n) for n in description["shape"])
+            return blobs.take(dtype, shape)
+
+        tensors = {}
+        for t in header["tensors"]:
+            scale, zero_point, values = (array(t[key]) for key in ("scale", "zero_point", "data"))
+            tensors[t["name"]] = Tensor(
+                name=_text(t["name"]), shape=tuple(map(_count, t["shape"])),
+                dtype=_text(t["dtype"]), axis=t["axis"], scale=scale, zero_point=zero_point,
+                data=values)
+        nodes = tuple(Node(op=_text(n["op"]), name=_text(n["name"]), inputs=_texts(n["inputs"]),
+                           outputs=_texts(n["outputs"]), attrs=_frozen(n["attrs"]))
+                      for n in header["nodes"])
+        graph = Graph(name=_text(header["name"]), dialect=_text(header["dialect"]), nodes=nodes,
+                      tensors=tensors, inputs=_texts(header["inputs"]),
+                      outputs=_texts(header["outputs"]))
+        arch     = ArchConfig(**header["arch"])
+        segments = tuple(
+            HostSegment(nodes=_texts(s["nodes"])) if "nodes" in s else
+            DeviceSegment(first=_count(s["first"]), last=_count(s["last"]),
+                          inputs=_texts(s["inputs"]), outputs=_texts(s["outputs"]))
+            for s in header["segments"])
+        layers   = tuple(_dataclass(Layer, layer) for layer in header["layers"])
+        layouts  = {_text(name): Layout(**{key: _count(value) for key, value in layout.items()})
+                    for name, layout in header["layouts"].items()}
+        macs, macs_on_device = map(_count, header["macs"])
+        program  = cls(arch=arch, graph=graph, segments=segments, layers=layers, layouts=layouts,
+                       fallbacks=tuple(_dataclass(Fallback, f) for f in header["fallbacks"]),
+                       macs=macs, macs_on_device=macs_on_device,
+                       weights=array(header["weights"]), rows=array(header["rows"]))
+        program._check(header["isa"])
+        return program
+
+    def _check(self, isa_version):
+        """Raise :class:`ValueError` unless the program is one that the compiler could make."""
+        def check(valid, what):
+            if not valid:
+                raise ValueError(what)
+
+        arch, graph = self.arch, self.graph
+        check(isa_version == isa.ISA_VERSION,
+              f"it is for instruction set {isa_version}, not {isa.ISA_VERSION}")
+        check(self.weights.dtype == np.int8 and self.weights.ndim == 3
+              and self.weights.shape[1:] == (arch.rows, arch.columns)
+              and len(self.weights) <= arch.all_weight_words, "weights do not fit")
+        check(self.rows.dtype == np.uint8 and self.rows.ndim == 2
+              and self.rows.shape[1] == isa.ROW_BYTES and len(self.rows) <= arch.program_rows
+              and len(self.rows) >= len(self.layers) * isa.LAYER_ROWS, "rows do not fit")
+        for name, layout in self.layouts.items():
+            check(name in graph.tensors, f"there is no tensor {name!r}")
+            check(layout.word_bytes == arch.word_bytes and 0 < layout.group <= arch.word_bytes
+                  and min(layout.height, layout.width, layout.channels) > 0
+                  and layout.base + layout.words <= arch.activation_words
+                  and layout.height * layout.width * layout.channels
+                  == int(np.prod(graph.tensors[name].shape)), f"layout of {name!r} does not fit")
+        names = {node.name for node in graph.nodes}
+        for segment in self.segments:
+            if isinstance(segment, HostSegment):
+                check(set(segment.nodes) <= names, "a node is missing")
+            else:
+                check(segment.first <= segment.last < len(self.layers), "a layer is missing")
+                check({*segment.inputs, *segment.outputs} <= set(self.layouts),
+                      "a tensor has no layout")
+        for node in graph.nodes:
+            check(all(n in graph.tensors for n in (*node.inputs, *node.outputs) if n),
+                  "a tensor is missing")
+        check({*graph.inputs, *graph.outputs} <= set(graph.tensors), "a tensor is missing")
+
+    def save(self, path):
+        """Write the program to a file."""
+        Path(path).write_bytes(self.to_bytes())
+
+    @classmethod
+    def load(cls, path):
+        """Program from a file; see :meth:`from_bytes`."""
+        try:
+            data = Path(path).read_bytes()
+        except OSError as error:
+            raise ModelFormatError(f"{path}: {error.strerror}") from None
+        return cls.from_bytes(data, str(path))
+
+
+class _Blobs:
+    """Arrays, one behind the other."""
+
+    def __init__(self, data):
+        self._data   = data
+        self._offset = 0
+
+    def take(self, dtype, shape):
+        count = 1
+        for n in shape:
+            count *= n
+        size = count * dtype.itemsize
+        if size > len(self._data) - self._offset:
+            raise ValueError("an array is larger than the file")
+        values = np.frombuffer(self._data, dtype, count, self._offset).reshape(shape)
+        self._offset += size
+        return values
+
+
+def _open(data, name):
+    """Header and arrays of a file."""
+    if len(data) < _HEADER.size + 32 or not data.startswith(MAGIC):
+        raise ModelFormatError(f"{name}: is not a popmac program, or is truncated")
+    _, version, length = _HEADER.unpack_from(data)
+    if version != VERSION:
+        raise ModelFormatError(f"{name}: file version {version}, but this popmac reads {VERSION}; "
+                               "compile the model again")
+    body, digest = data[:-32], data[-32:]
+    if hashlib.sha256(body).digest() != digest:
+        raise ModelFormatError(f"{name}: is damaged (its checksum is wrong); "
+                               "compile the model again")
+    if length > min(_MAX_HEADER, len(body) - _HEADER.size):
+        raise ModelFormatError(f"{name}: contradicts itself (header of {length} bytes)")
+    try:
+        header = json.loads(body[_HEADER.size:_HEADER.size + length])
+    except (ValueError, RecursionError):
+        raise ModelFormatError(f"{name}: contradicts itself (header)") from None
+    if not isinstance(header, dict):
+        raise ModelFormatError(f"{name}: contradicts itself (header)")
+    return header, _Blobs(body[_HEADER.size + length:])
+
+
+def _plain(value):
+    """numpy numbers, for JSON."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{value!r} cannot be saved")
+
+
+def _count(value):
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**48:
+        raise ValueError(f"{value!r} is not a count")
+    return value
+
+
+def _text(value):
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is not a name")
+    return value
+
+
+def _texts(values):
+    if not isinstance(values, list):
+        raise ValueError(f"{values!r} is not a list of names")
+    return tuple(_text(value) for value in values)
+
+
+def _dataclass(cls, values):
+    types = {f.name: f.type for f in fields(cls)}
+    if not isinstance(values, dict) or set(values) != set(types):
+        raise ValueError(f"not a {cls.__name__}")
+    return cls(**{name: (_count if types[name] is int else _text)(value)
+                  for name, value in values.items()})
+
+
+def _frozen(value):
+    """Lists of JSON as the tuples that they were."""
+    if isinstance(value, list):
+        return tuple(_frozen(v) for v in value)
+    if isinstance(value, dict):
+        return {key: _frozen(v) for key, v in value.items()}
+    return value

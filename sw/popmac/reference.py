@@ -1,0 +1,96 @@
+"""The runtimes whose results popmac reproduces."""
+
+from typing import Protocol
+
+from .compiler.frontends.tflite import unique_names
+from .errors import InputError, ModelFormatError, ToolError
+
+
+__all__ = ["LiteRTReference", "Reference"]
+
+
+class Reference(Protocol):
+    """A model in its reference runtime."""
+
+    @property
+    def description(self):
+        """Name and version of the runtime and of its kernels, for printing."""
+
+    def run(self, inputs):
+        """Values of every tensor, by name, from those of the inputs."""
+
+
+class LiteRTReference:
+    """A TensorFlow Lite model in LiteRT, with the kernels that it calls its reference.
+
+    The default kernels compute in floating point and give other codes; those without a delegate
+    depend on the processor.
+
+    Parameters
+    ----------
+    data : bytes
+        Contents of the file. It must be one that :func:`load_tflite` accepts: the runtime may end
+        the process for others.
+
+    Raises
+    ------
+    ToolError
+        If LiteRT is not installed.
+    ModelFormatError
+        If LiteRT refuses the file.
+    """
+
+    def __init__(self, data):
+        try:
+            import ai_edge_litert
+            from ai_edge_litert.interpreter import Interpreter, OpResolverType
+        except ImportError as error:
+            raise ToolError(f"the reference runtime is missing ({error}); "
+                            f'pip install "popmac[sim]"') from None
+        self.description = f"LiteRT {ai_edge_litert.__version__} BUILTIN_REF"
+        try:
+            self._interpreter = Interpreter(
+                model_content=bytes(data), num_threads=1,
+                experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
+                experimental_preserve_all_tensors=True)
+            self._interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise ModelFormatError(f"{self.description} refuses the model: {error}") from None
+        details = sorted(self._interpreter.get_tensor_details(), key=lambda item: item["index"])
+        names   = unique_names(item["name"] for item in details)
+        self._indices = {name: item["index"] for name, item in zip(names, details)}
+        self._inputs  = {item["index"] for item in self._interpreter.get_input_details()}
+
+    def run(self, inputs):
+        """Values of every tensor that the runtime keeps.
+
+        Parameters
+        ----------
+        inputs : mapping of str to ndarray
+            By tensor name.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Names are those of :func:`load_tflite`.
+
+        Raises
+        ------
+        InputError
+            If an input is missing, unknown, or of the wrong shape or type.
+        """
+        if {self._indices.get(name) for name in inputs} != self._inputs:
+            raise InputError(f"{', '.join(inputs)} are not the model's inputs")
+        try:
+            for name, array in inputs.items():
+                self._interpreter.set_tensor(self._indices[name], array)
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        self._interpreter.invoke()
+        values = {}
+        for name, index in self._indices.items():
+            try:
+                values[name] = self._interpreter.get_tensor(index).copy()
+            except ValueError: # the runtime has not kept it: scratch memory, or never computed
+                continue
+        return values

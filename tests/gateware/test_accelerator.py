@@ -1,0 +1,185 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from popmac import isa
+from popmac.arch import target
+from popmac.compiler.nest import Loop, loop_fields
+from popmac.golden.machine import Machine
+from popmac.layout import planar
+from popmac.protocol import Space
+from popmac_gateware.accelerator import Accelerator
+from popmac_sim.testbench import simulate
+
+
+TINY = replace(target("tiny"), weight_words=64, activation_words=128, program_rows=64)
+
+
+def random_parameters(rng, arch, blocks, unit):
+    rows = np.zeros((blocks * arch.columns // 2, isa.ROW_BYTES), np.uint8)
+    for half in rows.reshape(-1, isa.ROW_BYTES // 2):
+        shift = int(rng.integers(20, 30))
+        if unit == isa.Unit.ARRAY:
+            record = isa.ChannelParameters(
+                multiplier=int(rng.integers(2**(shift - 8))), shift=shift,
+                bias=int(rng.integers(-20000, 20000)),
+                offset_positive=int(rng.integers(2**shift)),
+                offset_negative=int(rng.integers(2**shift)))
+        else:
+            record = isa.PairParameters(
+                multiplier=int(rng.integers(2**min(shift, 25))), shift=shift,
+                second_multiplier=int(rng.integers(2**min(shift, 25))),
+                offset=int(rng.integers(2**shift)))
+        half[:] = np.frombuffer(record.encode().to_bytes(isa.ROW_BYTES // 2, "little"), np.uint8)
+    return rows
+
+
+def random_layer(rng, arch, parameters, words):
+    """A convolution, pooling or element-wise layer from the lower to the upper half of memory."""
+    unit    = isa.Unit(int(rng.choice(list(isa.Unit))))
+    half    = arch.activation_words // 2
+    while True:
+        height, width = (int(n) for n in rng.integers(1, 7, 2))
+        kernel        = rng.integers(1, 4, 2).tolist()
+        stride        = rng.integers(1, 3, 2).tolist()
+        dilation      = rng.integers(1, 3, 2).tolist()
+        top, left     = (int(rng.integers(0, k * d)) for k, d in zip(kernel, dilation))
+        bottom, right = (int(rng.integers(0, k * d)) for k, d in zip(kernel, dilation))
+        rows    = (height + top + bottom - (kernel[0] - 1) * dilation[0] - 1) // stride[0] + 1
+        columns = (width + left + right - (kernel[1] - 1) * dilation[1] - 1) // stride[1] + 1
+        if rows < 1 or columns < 1:
+            continue
+        source  = planar((height, width, int(rng.integers(1, 10))), arch.word_bytes)
+        channels = int(rng.integers(1, 10)) if unit == isa.Unit.ARRAY else source.channels
+        result  = planar((rows, columns, channels), arch.word_bytes)
+        if source.words > half or result.words > half:
+            continue
+        break
+    packed = source.group < arch.word_bytes
+    if packed and dilation[1] == 1:
+        taps = Loop(-(-kernel[1] * source.group // arch.word_bytes), column=arch.word_bytes,
+                    weight=1)
+    else:
+        taps = Loop(kernel[1], column=dilation[1] * source.pixel_bytes, weight=1)
+    array = unit == isa.Unit.ARRAY
+    if not array:
+        taps = Loop(kernel[1], column=dilation[1] * source.pixel_bytes, weight=1)
+    inputs  = Loop(source.blocks, word=source.block_pitch, weight=1) if array else Loop()
+    per_row = taps.count * inputs.count
+    taps.strides["weight"] = inputs.count
+    fields = loop_fields({
+        "input_block":   inputs,
+        "kernel_column": taps,
+        "kernel_row":    Loop(kernel[0], row=dilation[0], word=dilation[0] * source.row_pitch,
+                              weight=per_row),
+        "column":        Loop(columns, column=stride[1] * source.pixel_bytes,
+                              output=result.pixel_bytes),
+        "row":           Loop(rows, row=stride[0], word=stride[0] * source.row_pitch,
+                              output=result.row_pitch * arch.word_bytes),
+        "output_block":  Loop(result.blocks, weight=per_row * kernel[0],
+                              word=0 if array else source.block_pitch,
+                              output=result.block_pitch * arch.word_bytes),
+    })
+    low, high = sorted(rng.integers(-128, 128, 2).tolist())
+    return isa.Layer(
+        **fields, first_row=-top, first_column=-left * source.pixel_bytes,
+        first_word=-top * source.row_pitch % 2**16, first_weight=int(rng.integers(words)), height=height,
+        row_bytes=source.row_bytes, padding=int(rng.integers(-128, 128)), unit=unit,
+        parameters=parameters, shared=int(rng.random() < 0.3),
+        zero_point=int(rng.integers(-128, 128)), low=low, high=high,
+        first_output=half * arch.word_bytes,
+        channels_log2=result.group.bit_length() - 1,
+        last_phase=-(-result.group // arch.lanes) - 1)
+
+
+class Host:
+    """Drives the host bus of a simulated accelerator."""
+
+    def __init__(self, ctx, bus):
+        self.ctx, self.bus = ctx, bus
+
+    async def write(self, space, address, octets):
+        ctx, bus = self.ctx, self.bus
+        for i, octet in enumerate(octets):
+            ctx.set(bus.write.payload, {"space": space, "address": address + i, "data": octet})
+            ctx.set(bus.write.valid, 1)
+            await ctx.tick().until(bus.write.ready)
+        ctx.set(bus.write.valid, 0)
+
+    async def read(self, space, address, count):
+        ctx, bus = self.ctx, self.bus
+        octets = []
+        for i in range(count):
+            ctx.set(bus.read.payload, {"space": space, "address": address + i})
+            ctx.set(bus.read.valid, 1)
+            await ctx.tick().until(bus.read.ready)
+            ctx.set(bus.read.valid, 0)
+            ctx.set(bus.data.ready, 1)
+            octet, = await ctx.tick().sample(bus.data.payload).until(bus.data.valid)
+            ctx.set(bus.data.ready, 0)
+            octets.append(octet)
+        return octets
+
+    async def run(self, first, last):
+        ctx, bus = self.ctx, self.bus
+        ctx.set(bus.run.payload, {"first": first, "last": last})
+        ctx.set(bus.run.valid, 1)
+        await ctx.tick().until(bus.run.ready)
+        ctx.set(bus.run.valid, 0)
+        await ctx.tick().until(~bus.busy)
+
+
+async def load(host, machine):
+    await host.write(Space.ACTIVATION, 0, machine.activations.view(np.uint8).tolist())
+    await host.write(Space.WEIGHT, 0, machine.weights.view(np.uint8).reshape(-1).tolist())
+    for row, octets in enumerate(machine.program):
+        await host.write(Space.PROGRAM, row * 64, octets.tolist())
+
+
+async def counters(host, layer):
+    octets = await host.read(Space.PROGRAM, (layer * isa.LAYER_ROWS + isa.COUNTER_ROW) * 64, 36)
+    return isa.LayerCounters.decode(int.from_bytes(bytes(octets), "little"))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_layers_match_golden_machine(rng, seed):
+    arch    = TINY
+    machine = Machine(arch)
+    machine.weights[:]     = rng.integers(-128, 128, machine.weights.shape)
+    machine.activations[:] = rng.integers(-128, 128, machine.activations.shape)
+    layers, free = [], 3 * isa.LAYER_ROWS
+    for index in range(3):
+        layer  = random_layer(rng, arch, free, arch.weight_words)
+        blocks = 1 if layer.shared else layer.output_block.last + 1
+        rows   = random_parameters(rng, arch, blocks, layer.unit)
+        machine.program[free:free + len(rows)] = rows
+        free  += len(rows)
+        encoded = layer.encode().to_bytes(isa.COUNTER_ROW * isa.ROW_BYTES, "little")
+        start  = index * isa.LAYER_ROWS
+        machine.program[start:start + isa.COUNTER_ROW] = \
+            np.frombuffer(encoded, np.uint8).reshape(-1, isa.ROW_BYTES)
+        layers.append(layer)
+    assert free <= arch.program_rows
+    dut = Accelerator(arch)
+
+    async def testbench(ctx):
+        host = Host(ctx, dut.host)
+        await load(host, machine)
+        total = 0
+        await host.run(0, 2)
+        machine.run(0, 2)
+        cycles = ctx.get(dut.host.cycles)
+        memory = await host.read(Space.ACTIVATION, 0, arch.activation_bytes)
+        np.testing.assert_array_equal(np.array(memory, np.uint8).view(np.int8),
+                                      machine.activations)
+        for index, layer in enumerate(layers):
+            counted = await counters(host, index)
+            steps   = np.prod([level.last + 1 for level in layer.levels])
+            assert counted.steps == steps
+            assert counted.cycles == sum(value for name, value in vars(counted).items()
+                                         if name != "cycles")
+            total += counted.cycles
+        assert total <= cycles <= total + 4
+
+    simulate(dut, testbench, max_cycles=100_000)
