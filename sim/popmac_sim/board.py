@@ -1,0 +1,84 @@
+"""The board in a simulator."""
+
+from .verilated import Simulation
+
+
+__all__ = ["SimulatedBoard"]
+
+
+#: Cycles per call of the simulator, so that the user can interrupt it.
+_EFFORT = 1_000_000
+
+#: Times that a byte takes; the host sees what it received no later than this.
+_HOST_LATENCY = 64
+
+_FAST = 1
+
+
+class SimulatedBoard:
+    """Verilated component behind a link with the speed of a real one, as a driver ``Transport``.
+
+    All times are those of the simulated clock. The host takes no time.
+
+    Parameters
+    ----------
+    library : path-like
+        What :func:`popmac_sim.verilated.build` returned.
+    arch : :class:`popmac.arch.ArchConfig`
+        Clock, and cycles per byte on the link.
+    fast : bool
+        A byte takes one cycle on the link.
+    skip : bool
+        Do not simulate cycles in which nothing can change; the results are the same.
+
+    Attributes
+    ----------
+    bytes_in, bytes_out : int
+        What the link has carried to the board and from it.
+    """
+
+    def __init__(self, library, arch, *, fast=False, skip=True):
+        self.arch = arch
+        self.bytes_in = self.bytes_out = 0
+        self._pending = b"" # on its way to the board
+        self._simulation = Simulation(
+            library, cycles_per_byte=_FAST if fast else arch.cycles_per_byte, skip=skip)
+
+    @property
+    def cycles(self):
+        """Cycles of the clock so far."""
+        return self._simulation.cycles
+
+    @property
+    def simulated(self):
+        """How many of the cycles had to be simulated."""
+        return self._simulation.simulated
+
+    def write(self, data):
+        """Send all of ``data``; the link takes its time while :meth:`read` waits."""
+        self._pending += data
+
+    def read(self, length, *, timeout):
+        """Return what the board sends, at most ``length`` bytes.
+
+        Waits for the first byte at most ``timeout`` seconds of simulated time.
+        """
+        simulation = self._simulation
+        until = simulation.cycles + round(timeout * self.arch.clock_hz)
+        received = b""
+        while not received and simulation.cycles < until:
+            sent, received = simulation.run(
+                self._pending, capacity=length, until=until, effort=_EFFORT,
+                patience=_HOST_LATENCY * simulation.cycles_per_byte)
+            self._pending = self._pending[sent:]
+            self.bytes_in += sent
+            self.bytes_out += len(received)
+        return received
+
+    def time(self):
+        """Seconds of simulated time."""
+        return self._simulation.cycles / self.arch.clock_hz
+
+    def close(self):
+        """End the simulation."""
+        self._simulation.close()
