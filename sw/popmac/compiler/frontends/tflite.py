@@ -162,8 +162,7 @@ class _File:
         """Name of an operator."""
         code = max(table.BuiltinCode(), table.DeprecatedBuiltinCode())
         if code == tflite.BuiltinOperator.CUSTOM:
-            custom = self._text(table.CustomCode())
-            return custom if custom and custom.isprintable() else f"CUSTOM {custom!r}"
+            return f"CUSTOM {self._text(table.CustomCode())!r}"
         return BUILTIN_OPCODE2NAME.get(code, f"BUILTIN_{code}")
 
     def _buffer(self, table):
