@@ -7,8 +7,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 
-__all__ = ["ModelBuilder", "TensorHandle", "random_bias", "random_codes", "random_scale",
-           "random_zero_point"]
+__all__ = ["ModelBuilder", "TensorHandle", "pack", "random_bias", "random_codes",
+           "random_scale", "random_zero_point", "unpack"]
 
 
 TYPES = {"float32": schema.TensorType.FLOAT32, "int32": schema.TensorType.INT32,
@@ -125,11 +125,8 @@ class ModelBuilder:
                                  outputs=self._outputs, operators=self._operators, name="main")
         codes = [schema.OperatorCodeT(deprecatedBuiltinCode=min(code, 127), builtinCode=code)
                  for code in self._codes]
-        model = schema.ModelT(version=3, operatorCodes=codes, subgraphs=[graph],
-                              buffers=self._buffers, description="popmac test model")
-        builder = flatbuffers.Builder(1024)
-        builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-        return bytes(builder.Output())
+        return pack(schema.ModelT(version=3, operatorCodes=codes, subgraphs=[graph],
+                                  buffers=self._buffers, description="popmac test model"))
 
     # Layers. Results are quantised with ``scale`` and ``zero_point``.
 
@@ -254,6 +251,18 @@ class ModelBuilder:
         """Axes in another order."""
         y = self.like(x, [x.shape[axis] for axis in permutation])
         return self.operator("TRANSPOSE", [x, self.constant(permutation)], [y])
+
+
+def pack(model):
+    """File of a ``ModelT`` of the schema."""
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+def unpack(data):
+    """``ModelT`` of the schema from a file; what is changed in it is packed again."""
+    return schema.ModelT.InitFromPackedBuf(data)
 
 
 def _window_sizes(sizes, kernel, strides, dilation, padding):

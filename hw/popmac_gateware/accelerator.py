@@ -42,11 +42,13 @@ class Accelerator(wiring.Component):
     Members
     -------
     host : ``In(HostBus())``
+    idle : ``Out(1)``
+        Nothing changes before the next transfer on ``host``.
     """
 
     def __init__(self, arch):
         self.arch = arch
-        super().__init__({"host": In(HostBus())})
+        super().__init__({"host": In(HostBus()), "idle": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
@@ -64,8 +66,8 @@ class Accelerator(wiring.Component):
 
         to_window = AddressGenerator.LATENCY + memory.latency
         to_start  = to_window + array.latency + requantizer.lead
-        m.submodules.sequencer = sequencer = Sequencer(arch, drain=to_start + requantizer.latency
-                                                       + arch.phases + writeback.LATENCY + 1)
+        drain     = to_start + requantizer.latency + arch.phases + writeback.LATENCY + 1
+        m.submodules.sequencer = sequencer = Sequencer(arch, drain=drain)
 
         # Host.
         connect(m, flipped(self.host.write), host_port.write)
@@ -77,6 +79,15 @@ class Accelerator(wiring.Component):
             self.host.busy.eq(sequencer.busy),
             self.host.cycles.eq(sequencer.cycles),
         ]
+
+        # Whatever the host does has had its effect when a layer would have, too.
+        quiet = Signal(range(drain + 1))
+        with m.If(sequencer.busy | self.host.write.valid | self.host.read.valid
+                  | self.host.run.valid | ~host_port.read.ready):
+            m.d.sync += quiet.eq(drain)
+        with m.Elif(quiet != 0):
+            m.d.sync += quiet.eq(quiet - 1)
+        m.d.comb += self.idle.eq(quiet == 0)
 
         # Program memory.
         for client, (request, replied) in enumerate([

@@ -1,9 +1,11 @@
 """The board in a simulator."""
 
-from .verilated import Simulation
+from popmac_gateware.core import Core
+
+from .verilated import Simulation, build
 
 
-__all__ = ["SimulatedBoard"]
+__all__ = ["SimulatedBoard", "open_board"]
 
 
 #: Cycles per call of the simulator, so that the user can interrupt it.
@@ -82,3 +84,14 @@ class SimulatedBoard:
     def close(self):
         """End the simulation."""
         self._simulation.close()
+
+
+def open_board(arch, *, link):
+    """The simulated board of a target.
+
+    Parameters
+    ----------
+    arch : :class:`popmac.arch.ArchConfig`
+    link : "real" or "fast"
+    """
+    return SimulatedBoard(build(Core(arch), description=arch.name), arch, fast=link == "fast")

@@ -11,7 +11,7 @@ from ..errors import PopmacError
 
 __all__ = ["ACTIVATIONS", "MultiplierError", "activation_range", "divide_away", "divide_by_power",
            "high_product", "quantize_multiplier", "real_multiplier", "rescale", "round_away",
-           "saturate", "wrap32"]
+           "saturate", "single_multiplier", "wrap32"]
 
 
 #: Fused activations: the real values to which they clamp.
@@ -83,6 +83,15 @@ def real_multiplier(*factors, divisor):
     return product / np.float64(divisor)
 
 
+def single_multiplier(*factors, divisor):
+    """Product of float32 scales over another, each step in single precision."""
+    with np.errstate(over="ignore"):
+        product = np.float32(1)
+        for factor in factors:
+            product = product * np.float32(factor)
+        return product / np.float32(divisor)
+
+
 def quantize_multiplier(real):
     """Mantissas and exponents with ``real = mantissa * 2**(exponent - 31)``, nearly.
 
@@ -91,7 +100,6 @@ def quantize_multiplier(real):
     Parameters
     ----------
     real : array_like of float
-        Finite.
 
     Returns
     -------
@@ -105,7 +113,10 @@ def quantize_multiplier(real):
     MultiplierError
         If a multiplier is ``2**30`` or more.
     """
-    fraction, exponent = np.frexp(np.asarray(real, np.float64))
+    real = np.asarray(real, np.float64)
+    if not np.all(np.abs(real) < 2.0**31):
+        raise _too_large(real)
+    fraction, exponent = np.frexp(real)
     mantissa = round_away(fraction * 2.0**31).astype(np.int64)
     exponent = exponent.astype(np.int64)
     full     = np.abs(mantissa) == 2**31
@@ -115,9 +126,13 @@ def quantize_multiplier(real):
     mantissa = np.where(flushed, 0, mantissa)
     exponent = np.where(flushed, 0, exponent)
     if np.any(exponent > 30):
-        raise MultiplierError(f"the scales make a factor of {np.max(np.abs(real)):.3g}, "
-                              f"which is too large for 32-bit arithmetic")
+        raise _too_large(real)
     return mantissa, exponent
+
+
+def _too_large(real):
+    return MultiplierError(f"the scales make a factor of {np.max(np.abs(real)):.3g}, "
+                           f"which is too large for 32-bit arithmetic")
 
 
 def rescale(values, mantissa, exponent):

@@ -86,8 +86,6 @@ def load_tflite(data, name):
     try:
         return _File(data, name).graph()
     except ASTRAY as error:
-        if isinstance(error, ModelFormatError):
-            raise
         raise ModelFormatError(f"{name}: the file is damaged ({error})") from None
 
 
@@ -164,7 +162,7 @@ class _File:
         """Name of an operator."""
         code = max(table.BuiltinCode(), table.DeprecatedBuiltinCode())
         if code == tflite.BuiltinOperator.CUSTOM:
-            return self._text(table.CustomCode()) or "CUSTOM"
+            return f"CUSTOM {self._text(table.CustomCode())!r}"
         return BUILTIN_OPCODE2NAME.get(code, f"BUILTIN_{code}")
 
     def _buffer(self, table):

@@ -10,7 +10,7 @@ import numpy as np
 import tflite
 
 from ...errors import ModelFormatError
-from ...golden.arithmetic import MultiplierError, quantize_multiplier
+from ...golden.arithmetic import MultiplierError, quantize_multiplier, single_multiplier
 
 
 __all__ = ["READERS", "Call", "UnknownFormError"]
@@ -147,7 +147,7 @@ class Call:
 
     def keeps_quantization(self, *tensors):
         """Check that ``tensors`` have the scale and zero point of the output."""
-        for tensor in tensors:
+        for tensor in dict.fromkeys(tensors):
             for one, other in ((tensor.scale, self.outputs[0].scale),
                                (tensor.zero_point, self.outputs[0].zero_point)):
                 self.require(np.array_equal(one, other) if one is not None else other is None,
@@ -340,7 +340,7 @@ def _unary(call):
         call.require(call.output.zero_point[0] == -128 and call.output.scale[0] == 1 / 256,
                      "its output must have a scale of 1/256 and a zero point of -128")
     if call.op == "HARD_SWISH" and scaled:
-        real = np.float32(1 / 128) * x.scale[0] / call.output.scale[0]
+        real = single_multiplier(1 / 128, x.scale[0], divisor=call.output.scale[0])
         call.require(_exponent(call, real) <= 0, "its output's scale is too small")
     op = {"RELU": "Relu", "RELU6": "Relu6", "RELU_N1_TO_1": "ReluN1To1",
           "RELU_0_TO_1": "Relu0To1", "LOGISTIC": "Logistic", "TANH": "Tanh",
@@ -374,7 +374,7 @@ def _softmax(call):
     output = call.output
     if x.dtype == output.dtype == "int8" and x.scale is not None and output.scale is not None:
         call.require(output.zero_point[0] == -128
-                     and abs(output.scale[0] * 256 - 1) <= 0.001,
+                     and abs(float(output.scale[0]) * 256 - 1) <= 0.001,
                      "its output must have a scale of 1/256 and a zero point of -128")
         call.require(beta * float(x.scale[0]) * 2**26 > 1, "its input's scale is too small")
     return "Softmax", [x], {"beta": beta}

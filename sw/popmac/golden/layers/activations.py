@@ -10,6 +10,7 @@ from ..arithmetic import (
     rescale,
     round_away,
     saturate,
+    single_multiplier,
 )
 from .registry import operator
 
@@ -19,15 +20,15 @@ __all__ = ["hard_swish", "leaky_relu", "logistic", "relu", "tanh"]
 
 def _clamped(activation):
     def clamped(output, x):
-        # The kernel divides in single precision.
-        multiplier = quantize_multiplier(x.scale / output.scale[0])
+        multiplier = quantize_multiplier(single_multiplier(x.scale, divisor=output.scale[0]))
         low, high  = activation_range(activation, output.scale[0], output.zero_point[0])
         codes = rescale(x.centred, *multiplier) + output.zero_point[0]
         return np.clip(codes, low, high).astype(np.int8)
     return clamped
 
 
-#: ``y = clamp(rescale(x - zx, sx / sy) + zy)``. TensorFlow Lite's ``optimized_ops::ReluX``.
+#: ``y = clamp(rescale(x - zx, sx / sy) + zy)``, with a multiplier in single precision.
+#: TensorFlow Lite's ``optimized_ops::ReluX``.
 relu         = operator("Relu",       "int8 -> int8")(_clamped("relu"))
 relu6        = operator("Relu6",      "int8 -> int8")(_clamped("relu6"))
 relu_n1_to_1 = operator("ReluN1To1",  "int8 -> int8")(_clamped("relu_n1_to_1"))
@@ -41,17 +42,18 @@ def leaky_relu(output, x, *, alpha):
     The multipliers are computed in single precision.
     TensorFlow Lite's ``reference_ops::QuantizeLeakyRelu``.
     """
-    positive = quantize_multiplier(x.scale / output.scale[0])
-    negative = quantize_multiplier(x.scale * np.float32(alpha) / output.scale[0])
+    positive = quantize_multiplier(single_multiplier(x.scale, divisor=output.scale[0]))
+    negative = quantize_multiplier(single_multiplier(x.scale, alpha, divisor=output.scale[0]))
     codes = np.where(x.centred >= 0, rescale(x.centred, *positive), rescale(x.centred, *negative))
     return saturate(codes + output.zero_point[0], np.int8)
 
 
 def _tabulated(function, output, x):
     """Codes of ``function`` of real values, as ``LUTPopulate`` makes them in single precision."""
-    result = function(x.scale * x.centred.astype(np.float32))
-    codes  = round_away(result * (np.float32(1) / output.scale[0]))
-    return saturate(np.clip(codes, -1024, 1024).astype(np.int64) + output.zero_point[0], np.int8)
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = function(x.scale * x.centred.astype(np.float32))
+        codes  = np.clip(np.nan_to_num(result * (np.float32(1) / output.scale[0])), -1024, 1024)
+    return saturate(round_away(codes).astype(np.int64) + output.zero_point[0], np.int8)
 
 
 def _single(function, values):
@@ -59,8 +61,7 @@ def _single(function, values):
 
     Mathematics libraries may be off by a unit in the last place, which would matter at ties.
     """
-    with np.errstate(over="ignore"):
-        return function(values.astype(np.float64)).astype(np.float32)
+    return function(values.astype(np.float64)).astype(np.float32)
 
 
 @operator("Logistic", "int8 -> int8")
@@ -101,9 +102,10 @@ def hard_swish(output, x):
     TensorFlow Lite's ``reference_ops::HardSwish``.
     """
     hires = x.centred << 7
-    scale = np.float32(1 / 128) * x.scale
-    output_mantissa, output_exponent = quantize_multiplier(scale / output.scale[0])
-    relu_mantissa,   relu_exponent   = quantize_multiplier(scale / np.float32(3 / 32768))
+    output_mantissa, output_exponent = quantize_multiplier(
+        single_multiplier(1 / 128, x.scale, divisor=output.scale[0]))
+    relu_mantissa, relu_exponent = quantize_multiplier(
+        single_multiplier(1 / 128, x.scale, divisor=3 / 32768))
 
     preshift = high_product(hires, _high_half(output_mantissa), bits=16)
     gate = _shift_left(hires, max(relu_exponent - 1, 0))

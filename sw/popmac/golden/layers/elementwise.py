@@ -7,6 +7,7 @@ from ..arithmetic import (
     quantize_multiplier,
     rescale,
     saturate,
+    single_multiplier,
 )
 from .registry import operator
 
@@ -61,7 +62,8 @@ def mul(output, first, second, *, activation):
     The multiplier is computed in single precision.
     TensorFlow Lite's ``reference_integer_ops::Mul``.
     """
-    multiplier = quantize_multiplier(first.scale * second.scale / output.scale[0])
+    multiplier = quantize_multiplier(single_multiplier(first.scale, second.scale,
+                                                       divisor=output.scale[0]))
     low, high  = activation_range(activation, output.scale[0], output.zero_point[0])
     codes = rescale(first.centred * second.centred, *multiplier) + output.zero_point[0]
     return np.clip(codes, low, high).astype(np.int8)
@@ -86,8 +88,9 @@ def prelu(output, x, slope):
     With ``a`` the code of the slope less its zero point. The multipliers are computed in single
     precision. TensorFlow Lite's ``reference_ops::BroadcastPrelu4DSlow``.
     """
-    positive = quantize_multiplier(x.scale / output.scale[0])
-    negative = quantize_multiplier(x.scale * slope.scale / output.scale[0])
+    positive = quantize_multiplier(single_multiplier(x.scale, divisor=output.scale[0]))
+    negative = quantize_multiplier(single_multiplier(x.scale, slope.scale,
+                                                     divisor=output.scale[0]))
     codes = np.where(x.centred >= 0, rescale(x.centred, *positive),
                      rescale(x.centred * slope.centred, *negative))
     return saturate(codes + output.zero_point[0], np.int8)

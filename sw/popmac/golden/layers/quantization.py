@@ -18,10 +18,10 @@ def quantize(output, x):
     codes. TensorFlow Lite's ``reference_ops::AffineQuantize`` and ``Requantize``.
     """
     if x.values.dtype == np.float32:
+        # What does not fit in 32 bits is undefined in the kernel; it is clamped here. NaN is 0.
         with np.errstate(over="ignore"):
-            codes = round_away(x.values / output.scale[0])
-        # What does not fit in 32 bits is undefined in the kernel; it is clamped here. So is NaN.
-        codes = np.clip(np.nan_to_num(codes), -2.0**30, 2.0**30).astype(np.int64)
+            codes = np.clip(np.nan_to_num(x.values / output.scale[0]), -2.0**30, 2.0**30)
+        codes = round_away(codes).astype(np.int64)
     else:
         codes = rescale(x.centred, *quantize_multiplier(
             real_multiplier(x.scale, divisor=output.scale[0])))
@@ -34,4 +34,5 @@ def dequantize(output, x):
 
     TensorFlow Lite's ``reference_ops::Dequantize``.
     """
-    return (np.float64(x.scale) * x.centred).astype(np.float32)
+    with np.errstate(over="ignore"):
+        return (np.float64(x.scale) * x.centred).astype(np.float32)
