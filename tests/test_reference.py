@@ -2,6 +2,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from popmac.errors import InputError, ModelFormatError, ToolError
 from popmac.reference import LiteRTReference
 

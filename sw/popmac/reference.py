@@ -6,7 +6,7 @@ from .compiler.frontends.tflite import unique_names
 from .errors import InputError, ModelFormatError, ToolError
 
 
-__all__ = ["LiteRTReference", "Reference"]
+__all__ = ["LiteRTReference", "Reference", "open_reference"]
 
 
 class Reference(Protocol):
@@ -94,3 +94,18 @@ class LiteRTReference:
             except ValueError: # the runtime has not kept it: scratch memory, or never computed
                 continue
         return values
+
+
+def open_reference(data, graph):
+    """Reference of a model.
+
+    Parameters
+    ----------
+    data : bytes
+        Contents of its file.
+    graph : Graph
+        What the file was loaded into.
+    """
+    if graph.dialect == "tflite":
+        return LiteRTReference(data)
+    raise ToolError(f"there is no reference for {graph.dialect} models")

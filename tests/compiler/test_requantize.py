@@ -2,6 +2,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+
 from popmac.compiler.requantize import FitError, Requantization, fit, prove
 from popmac.compiler.rounding import (
     average_rounding,

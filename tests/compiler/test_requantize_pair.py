@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from popmac.compiler.requantize import FitError
 from popmac.compiler.requantize_pair import fit_pair, prove_pair, sum_table
 from popmac.golden import layers

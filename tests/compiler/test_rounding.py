@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from popmac.compiler.frontends.tflite import load_tflite
 from popmac.compiler.requantize import FitError
 from popmac.compiler.rounding import (

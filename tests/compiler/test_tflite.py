@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from corruption import corrupted
+
 from popmac.compiler.frontends.tflite import load_tflite, unique_names
 from popmac.errors import ModelFormatError, PopmacError, UnsupportedModelError
 from popmac.golden import layers

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from operator_models import MODELS, random_inputs, random_model
+
 from popmac.compiler.frontends.tflite import load_tflite
 from popmac.reference import LiteRTReference
 

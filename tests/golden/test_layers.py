@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from popmac.compiler.frontends.tflite import load_tflite
 from popmac.errors import InputError, UnsupportedModelError
 from popmac.golden import layers

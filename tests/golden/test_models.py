@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from popmac.compiler.frontends.tflite import load_tflite
 from popmac.golden import layers
 from popmac.reference import LiteRTReference

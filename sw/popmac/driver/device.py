@@ -60,7 +60,7 @@ class Device:
             If the program was compiled for another configuration or instruction set.
         """
         if not isinstance(program, Program):
-            from ..compiler import compile_model # a device does without the compiler otherwise
+            from ..compiler import compile_model  # a device does without the compiler otherwise
             program = compile_model(program, self.arch)
         if self._isa_version != isa.ISA_VERSION:
             raise IncompatibleProgramError(

@@ -1,0 +1,6 @@
+"""The command line."""
+
+from .main import main
+
+
+__all__ = ["main"]

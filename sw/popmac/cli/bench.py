@@ -1,0 +1,59 @@
+"""Measure the simulated board: how long it takes to build, and how fast it runs."""
+
+import time
+
+import numpy as np
+
+from ..arch import target
+from ..driver.urls import open_device
+from ..errors import ToolError
+from .output import print_json, print_table
+
+
+__all__ = ["add_arguments", "execute"]
+
+
+def add_arguments(parser):
+    """Declare the command's arguments."""
+    parser.add_argument("--target", default="ulx3s-85f", help="default: %(default)s")
+    parser.add_argument("--model", help="model that the speed is measured with; default: digits")
+
+
+def execute(options):
+    """Run the command."""
+    from importlib.resources import files
+
+    from ..models import load
+    try:
+        from popmac_sim.board import build_board
+    except ImportError as error:
+        raise ToolError(f'the simulated board needs {error.name}: pip install "popmac[sim]"') \
+            from None
+    arch  = target(options.target)
+    begin = time.perf_counter()
+    build_board(arch, again=True)
+    build = time.perf_counter() - begin
+
+    graph = load(options.model or files("popmac") / "zoo" / "digits.tflite")
+    rng   = np.random.default_rng(0)
+    x     = {name: rng.integers(-128, 128, graph.tensors[name].shape).astype(np.int8)
+             for name in graph.inputs}
+    with open_device(f"sim:{arch.name}?link=fast") as device:
+        session   = device.load(graph)
+        session.run(x)
+        transport = device.link.transport
+        cycles    = transport.simulated
+        begin     = time.process_time()
+        while time.process_time() - begin < 3:
+            session.run(x)
+        speed     = (transport.simulated - cycles) / (time.process_time() - begin)
+    result = {"target": arch.name, "build_seconds": build, "cycles_per_second": speed,
+              "model": graph.name, "cycles": session.counters["cycles"]}
+    if options.json:
+        print_json(result)
+    else:
+        print_table(f"simulated {arch.name}", ["figure", ">value"], [
+            ("build, from sources to library", f"{build:.0f} s"),
+            (f"speed with {graph.name}, one core", f"{speed:,.0f} cycles/s"),
+            ("cycles of an inference", session.counters["cycles"]),
+        ])

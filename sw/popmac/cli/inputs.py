@@ -1,0 +1,53 @@
+"""Inputs from files."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+
+
+__all__ = ["load_inputs"]
+
+
+def load_inputs(path, names):
+    """Samples from an ``.npz`` file.
+
+    Parameters
+    ----------
+    path : path
+    names : sequence of str
+        The model's inputs. If there is one, its array may be called ``x``.
+
+    Returns
+    -------
+    dict of str to ndarray
+        By name of the input; the first axis is that of the samples.
+
+    Raises
+    ------
+    InputError
+        If the file is none, or has other arrays.
+    """
+    try:
+        with np.load(Path(path), allow_pickle=False) as file:
+            if not hasattr(file, "files"):
+                raise InputError(f"{path}: is a single array; inputs are an .npz file")
+            arrays = {name: file[name] for name in file.files
+                      if name in names or name == "x"}
+            present = ", ".join(file.files)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+    except (ValueError, EOFError, zipfile.BadZipFile, KeyError, NotImplementedError) as error:
+        raise InputError(f"{path}: is not an .npz file of arrays ({error})") from None
+    if "x" in arrays and "x" not in names:
+        x = arrays.pop("x")
+        if len(names) == 1:
+            arrays.setdefault(names[0], x)
+    if missing := [name for name in names if name not in arrays]:
+        raise InputError(f"{path}: has no array {', '.join(map(repr, missing))}; it has {present}")
+    counts = {len(array) if array.ndim else 0 for array in arrays.values()}
+    if len(counts) != 1 or 0 in counts:
+        raise InputError(f"{path}: the arrays must have the same number of samples, at least one")
+    return arrays
