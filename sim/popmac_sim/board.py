@@ -1,9 +1,23 @@
 """The board in a simulator."""
 
+from pathlib import Path
+
+import popmac.arch
+import popmac.isa
+import popmac.protocol
+import popmac_gateware
+
 from .verilated import Simulation
 
 
-__all__ = ["SimulatedBoard"]
+__all__ = ["GATEWARE", "SimulatedBoard"]
+
+
+#: Sources of everything that the gateware is made of, for :func:`popmac_sim.verilated.build`.
+GATEWARE = [
+    Path(popmac_gateware.__file__).parent,
+    *(Path(module.__file__) for module in (popmac.arch, popmac.isa, popmac.protocol)),
+]
 
 
 #: Cycles per call of the simulator, so that the user can interrupt it.
