@@ -38,7 +38,7 @@ _TIME_LIMIT = 900
 #: Libraries that are kept.
 _KEPT = 24
 
-_WRAPPER = Path(__file__).with_name("verilated.cpp")
+_WRAPPER = Path(__file__).with_name("simulation.cpp")
 
 # Small files, so that all processors have something to compile.
 _VERILATE = ["--cc", "--top-module", "board", "--prefix", "Vboard", "-Wno-lint", "-Wno-fatal",
@@ -110,7 +110,7 @@ def build(make, *, sources, parameters, description):
 
 
 class _Run(ctypes.Structure):
-    """``struct Run`` of verilated.cpp."""
+    """``struct Run`` of simulation.cpp."""
     _fields_ = [
         ("input", ctypes.c_char_p), ("input_length", ctypes.c_int64),
         ("output", ctypes.c_void_p), ("output_length", ctypes.c_int64),
