@@ -1,5 +1,6 @@
 """The board in a simulator."""
 
+import math
 from pathlib import Path
 
 import popmac.arch
@@ -78,7 +79,7 @@ class SimulatedBoard:
         Waits for the first byte at most ``timeout`` seconds of simulated time.
         """
         simulation = self._simulation
-        until = simulation.cycles + round(timeout * self.arch.clock_hz)
+        until = simulation.cycles + math.ceil(timeout * self.arch.clock_hz)
         received = b""
         while not received and simulation.cycles < until:
             sent, received = simulation.run(
