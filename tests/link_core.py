@@ -141,8 +141,8 @@ class LinkCore(wiring.Component):
         with m.If(bus.read.valid & bus.read.ready):
             m.d.sync += asked.eq(asked + 1)
             offset = request.address - _TRACE_ADDRESS
-            m.d.sync += traced.eq((request.space == Space.PROGRAM) & (request.address >= _TRACE_ADDRESS)
-                                  & (offset < 8))
+            m.d.sync += traced.eq((request.space == Space.PROGRAM)
+                                  & (request.address >= _TRACE_ADDRESS) & (offset < 8))
             m.d.sync += traced_byte.eq(trace.as_value().word_select(offset[:3], 8))
         with m.If(fetched != asked):
             m.d.sync += answers[fetched[:2]].eq(Mux(traced, traced_byte, fetch.data))

@@ -1,11 +1,25 @@
 """The board in a simulator."""
 
+import math
+from pathlib import Path
+
+import popmac.arch
+import popmac.isa
+import popmac.protocol
+import popmac_gateware
 from popmac_gateware.core import Core
 
 from .verilated import Simulation, build
 
 
-__all__ = ["SimulatedBoard", "open_board"]
+__all__ = ["GATEWARE", "SimulatedBoard", "build_board", "open_board"]
+
+
+#: Sources of everything that the gateware is made of, for :func:`popmac_sim.verilated.build`.
+GATEWARE = [
+    Path(popmac_gateware.__file__).parent,
+    *(Path(module.__file__) for module in (popmac.arch, popmac.isa, popmac.protocol)),
+]
 
 
 #: Cycles per call of the simulator, so that the user can interrupt it.
@@ -66,7 +80,7 @@ class SimulatedBoard:
         Waits for the first byte at most ``timeout`` seconds of simulated time.
         """
         simulation = self._simulation
-        until = simulation.cycles + round(timeout * self.arch.clock_hz)
+        until = simulation.cycles + math.ceil(timeout * self.arch.clock_hz)
         received = b""
         while not received and simulation.cycles < until:
             sent, received = simulation.run(
@@ -86,6 +100,12 @@ class SimulatedBoard:
         self._simulation.close()
 
 
+def build_board(arch):
+    """Library of the simulated board of a target; see :func:`popmac_sim.verilated.build`."""
+    return build(lambda: Core(arch), sources=GATEWARE, parameters=arch.to_json(),
+                 description=f"{arch.name} (about a minute)")
+
+
 def open_board(arch, *, link):
     """The simulated board of a target.
 
@@ -94,4 +114,4 @@ def open_board(arch, *, link):
     arch : :class:`popmac.arch.ArchConfig`
     link : "real" or "fast"
     """
-    return SimulatedBoard(build(Core(arch), description=arch.name), arch, fast=link == "fast")
+    return SimulatedBoard(build_board(arch), arch, fast=link == "fast")

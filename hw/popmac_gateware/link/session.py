@@ -45,7 +45,7 @@ class Session(wiring.Component):
     status : ``In(4)``
         A :class:`popmac.protocol.Status`.
     silent : ``Out(1)``
-        The last command was refused as well: the host knows already, or will ask.
+        Something was refused since the last new command: the host knows already, or will ask.
     expected : ``Out(8)``
         Sequence number of the next command.
     current : ``Out(32)``
@@ -108,6 +108,7 @@ class Session(wiring.Component):
         with m.If(self.answered & (self.turn == Turn.NEW)):
             m.d.comb += record.en.eq(1)
             m.d.sync += self.expected.eq(self.sequence + 1)
+            m.d.sync += self.silent.eq(0)
             with m.If(self.hello):
                 m.d.sync += [
                     greeted.eq(1),
@@ -115,10 +116,8 @@ class Session(wiring.Component):
                     self.garbled.eq(0),
                     self.repeated.eq(0),
                 ]
-        with m.If(self.answered):
-            m.d.sync += self.silent.eq(0)
-            with m.If(self.turn == Turn.REPEATED):
-                m.d.sync += self.repeated.eq(self.repeated + 1)
+        with m.If(self.answered & (self.turn == Turn.REPEATED)):
+            m.d.sync += self.repeated.eq(self.repeated + 1)
         with m.If(self.refused):
             m.d.sync += self.silent.eq(1)
             with m.If(self.status == Status.GARBLED):

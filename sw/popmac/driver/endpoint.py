@@ -78,7 +78,7 @@ class SoftwareEndpoint:
         self._session  = None
         self._expected = 0
         self._statuses = [Status.OK] * WINDOW # of the last commands
-        self._silent   = False                # the last command was refused
+        self._silent   = False                # something was refused since the last new command
         self._garbled  = 0
         self._repeated = 0
 
@@ -134,10 +134,10 @@ class SoftwareEndpoint:
                 self._garbled = self._repeated = 0
             self._expected = (sequence + 1) % 256
             self._statuses[sequence % WINDOW] = status
+            self._silent = False
         else:
             status = self._statuses[sequence % WINDOW]
             self._repeated = (self._repeated + 1) % 256
-        self._silent = False
 
         reply = b""
         if status == Status.OK and command == Command.READ:

@@ -295,7 +295,7 @@ class Link:
                 self.bytes_received += len(received)
                 for content in self._decoder.feed(received):
                     self._take(content)
-                if self._window.frames and self._transport.time() > self._heard + self.timeout:
+                if self._window.frames and self._transport.time() >= self._heard + self.timeout:
                     self._repeat(self._window.frames[:1], LinkTimeoutError(
                         f"{self._window.frames[0]}: no answer within {self.timeout} s, "
                         f"{self.retries + 1} times"))
