@@ -39,20 +39,50 @@ def test_all_operators_are_tried():
     assert set(layers.OPERATORS) - set(operator_models.MODELS) == {"Shape"}
 
 
+def assert_table_like_reference(op, x_scale, x_zero_point, scale, zero_point, **options):
+    builder = tflite_models.ModelBuilder()
+    x = builder.input((1, 256), scale=x_scale, zero_point=x_zero_point)
+    builder.output(builder.unary(op, x, scale=scale, zero_point=zero_point, **options))
+    data  = builder.build()
+    graph = load_tflite(data, "model")
+    codes = np.arange(-128, 128).astype(np.int8)
+    expected = LiteRTReference(data).run({x.name: codes[None]})[graph.outputs[0]][0]
+    np.testing.assert_array_equal(layers.table(graph, graph.nodes[0]), expected)
+
+
 @pytest.mark.parametrize("op, scale, zero_point", [("LOGISTIC", 1 / 256, -128),
                                                    ("TANH", 1 / 128, 0),
                                                    ("TANH", 1 / 100, 5)])
 def test_tables_decide_ties_as_the_reference_does(op, scale, zero_point):
     # Powers of two, for which many results are near to halves.
     for x_scale in 2.0**-np.arange(12):
-        builder = tflite_models.ModelBuilder()
-        x = builder.input((1, 256), scale=x_scale, zero_point=0)
-        builder.output(builder.unary(op, x, scale=scale, zero_point=zero_point))
-        data  = builder.build()
-        graph = load_tflite(data, "model")
-        codes = np.arange(-128, 128).astype(np.int8)
-        expected = LiteRTReference(data).run({x.name: codes[None]})[graph.outputs[0]][0]
-        np.testing.assert_array_equal(layers.table(graph, graph.nodes[0]), expected)
+        assert_table_like_reference(op, x_scale, 0, scale, zero_point)
+
+
+def test_tables_of_hard_swish(rng):
+    for _ in range(300):
+        x_scale, ratio = 10.0**rng.uniform(-4, 0.5), rng.uniform(0.02, 3)
+        assert_table_like_reference("HARD_SWISH", x_scale, int(rng.integers(-128, 128)),
+                                    x_scale * ratio, int(rng.integers(-128, 128)))
+
+
+@pytest.mark.parametrize("layer, shape, weights", [
+    ("fully_connected",   (256, 1),       np.array([[1], [-1]])),
+    ("conv_2d",           (1, 16, 16, 1), np.array([1, -1]).reshape(2, 1, 1, 1)),
+    ("depthwise_conv_2d", (1, 16, 16, 1), np.array([1, -1]).reshape(1, 1, 1, 2)),
+])
+@pytest.mark.parametrize("ratio", [1/2, 1/4, 1/16])
+def test_halves(layer, shape, weights, ratio):
+    builder = tflite_models.ModelBuilder()
+    x = builder.input(shape, scale=0.5)
+    y = getattr(builder, layer)(x, weights, weight_scale=1, scale=0.5 / ratio)
+    builder.output(y)
+    data     = builder.build()
+    inputs   = {x.name: np.arange(-128, 128).astype(np.int8).reshape(shape)}
+    expected = LiteRTReference(data).run(inputs)[y.name]
+    actual   = layers.run(load_tflite(data, "model"), inputs)[y.name]
+    np.testing.assert_array_equal(actual, expected)
+    assert set(expected.ravel()) > {-1, 0, 1}
 
 
 @pytest.mark.parametrize("activation", ["none", "relu", "relu6"])
