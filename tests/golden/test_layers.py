@@ -8,6 +8,7 @@ from popmac.graph import Graph, Node, Tensor
 from popmac.reference import LiteRTReference
 
 
+network_models  = pytest.importorskip("network_models")
 operator_models = pytest.importorskip("operator_models")
 tflite_models   = pytest.importorskip("tflite_models")
 
@@ -101,20 +102,12 @@ def test_extremes(activation, weight, code):
     np.testing.assert_array_equal(layers.run(graph, inputs)[y.name], expected)
 
 
-def test_network(rng):
-    builder = tflite_models.ModelBuilder()
-    x = builder.input((1, 12, 10, 3), scale=0.02, zero_point=-5)
-    a = builder.conv_2d(x, rng.integers(-128, 128, (16, 3, 3, 3)), rng.integers(-999, 999, 16),
-                        weight_scale=rng.uniform(0.001, 0.01, 16), scale=0.05, zero_point=-128,
-                        strides=(2, 2), activation="relu")
-    b = builder.depthwise_conv_2d(a, rng.integers(-128, 128, (1, 3, 3, 16)), weight_scale=0.004,
-                                  scale=0.08, zero_point=4)
-    c = builder.binary("ADD", a, b, scale=0.09, zero_point=-128, activation="relu")
-    d = builder.reduce("MEAN", c, (1, 2), scale=0.07, zero_point=-128)
-    e = builder.fully_connected(d, rng.integers(-128, 128, (10, 16)), rng.integers(-99, 99, 10),
-                                weight_scale=0.003, scale=0.1)
-    builder.output(builder.softmax(e))
-    assert_like_reference(builder.build(), rng, samples=5)
+@pytest.mark.parametrize("length", [3, 8, 15, 30])
+def test_networks(length, rng):
+    for _ in range(5):
+        size = tuple(rng.integers(8, 25, 2).tolist())
+        data = network_models.random_network(rng, length, size=size)
+        assert_like_reference(data, rng, samples=2)
 
 
 def graph_of(op, attrs, *tensors):
