@@ -82,10 +82,13 @@ def _products(rng, x, weights_shape, channels, axis, depth):
     scales  = random_scale(rng)
     if rng.random() < 0.6:
         scales = [random_scale(rng, scales / 20, scales) for _ in range(channels)]
+    product = x.scale * np.max(scales)
+    scale   = _output_scale(rng, product * 6000 * np.sqrt(depth))
+    if rng.random() < 0.2: # many sums are halfway between two codes
+        scale = float(np.float32(product * 2.0**np.round(np.log2(scale / product))))
     size = int(2**rng.uniform(0, 14 if rng.random() < 0.8 else 30))
     return {"weights": weights, "bias": random_bias(rng, channels, size),
-            "weight_scale": scales, "zero_point": random_zero_point(rng),
-            "scale": _output_scale(rng, x.scale * np.max(scales) * 6000 * np.sqrt(depth)),
+            "weight_scale": scales, "zero_point": random_zero_point(rng), "scale": scale,
             "activation": _activation(rng)}
 
 
@@ -152,8 +155,9 @@ def _pool_2d(name, builder, rng):
 def _mean(builder, rng):
     x = _image(builder, rng, most=30)
     axes = [(1, 2), (2, 1), (1,), (2,), (-1,), (3, 1), (1, 2, 3), (2, 3)][rng.integers(8)]
-    return builder.reduce("MEAN", x, axes, keep_dims=rng.random() < 0.5,
-                          scale=_output_scale(rng, 20 * x.scale), zero_point=random_zero_point(rng))
+    scale = x.scale if rng.random() < 0.5 else _output_scale(rng, 20 * x.scale)
+    return builder.reduce("MEAN", x, axes, keep_dims=rng.random() < 0.5, scale=scale,
+                          zero_point=random_zero_point(rng))
 
 
 @_model("ReduceMax")

@@ -99,7 +99,7 @@ def test_proof_accepts_just_what_agrees_of_all_parameters(divisor):
 
 def test_changed_fits_of_layers_are_refused(rng):
     rounding = random_rounding(rng, 40, low=-2, high=-1)
-    acc_low, acc_high = np.full(40, -2**21), np.full(40, 2**21)
+    acc_low, acc_high = np.full(40, -2**18), np.full(40, 2**18)
     fitted   = rounding.fit(acc_low, acc_high)
     for field in FIELDS:
         for _ in range(10):
@@ -108,7 +108,7 @@ def test_changed_fits_of_layers_are_refused(rng):
             values[channel] += rng.choice([-1, 1]) * (2**rng.integers(18, 30)
                                                       if "offset" in field else 1)
             changed = replace(fitted, **{field: values})
-            acc     = np.arange(-2**21, 2**21 + 1)[:, None]
+            acc     = np.arange(-2**18, 2**18 + 1)[:, None]
             column  = [channel]
             one     = Requantization(**{f: getattr(changed, f)[column] for f in FIELDS})
             expected = rounding.reference(acc, np.array(column))

@@ -1,17 +1,20 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from popmac.compiler.frontends.tflite import load_tflite
 from popmac.compiler.requantize import FitError
-from popmac.compiler.requantize_pair import fit_pair, prove_pair, sum_table
+from popmac.compiler.requantize_pair import fit_pair, fit_sum, prove_pair, sum_table
 from popmac.golden import layers
 from popmac.golden.arithmetic import activation_range
 from popmac.golden.layers import Operand
-from popmac.graph import Tensor
+from popmac.graph import Graph, Node, Tensor
 
 
-CODES = np.arange(-128, 128)
+CODES  = np.arange(-128, 128)
+MODELS = sorted((Path(__file__).parents[2] / ".." / "shared" / "models").glob("*.tflite"))
 
 
 def random_sum(rng):
@@ -24,7 +27,7 @@ def random_sum(rng):
     return [(np.float32(scale), zero) for scale, zero in zip((first, second, result), zeros)]
 
 
-def fit_sum(operands, activation="none", sign=1):
+def fit_operands(operands, activation="none", sign=1):
     first, second, result = operands
     low, high = activation_range(activation, *result)
     table  = sum_table(*operands, activation, sign=sign)
@@ -50,24 +53,43 @@ def test_tables_are_those_of_the_operators(op, sign, rng):
 @pytest.mark.parametrize("activation", ["none", "relu", "relu6"])
 def test_sums_fit(activation, sign, rng):
     for _ in range(60):
-        fitted, table, layer = fit_sum(random_sum(rng), activation, sign)
+        fitted, table, layer = fit_operands(random_sum(rng), activation, sign)
         np.testing.assert_array_equal(fitted.apply(CODES[:, None], CODES, **layer), table)
         assert fitted.multiplier < 2**25 and fitted.second_multiplier < 2**25
         assert -2**41 <= fitted.offset < 2**41 and 0 <= fitted.shift <= 39
 
 
-def test_sums_of_real_networks_fit():
-    # The ADDs of a residual network for CIFAR-10.
-    for first, second, result in [((0.0236, -128), (0.0387, 13), (0.0314, -128)),
-                                  ((0.0531, -4), (0.0214, -128), (0.0407, -128))]:
-        operands = [(np.float32(s), z) for s, z in (first, second, result)]
-        fit_sum(operands, "relu")
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_sums_of_real_models_fit(path):
+    graph = load_tflite(path.read_bytes(), path.stem)
+    for node in graph.nodes:
+        if node.op == "Add":
+            assert fit_sum(graph, node).multiplier > 0
+
+
+@pytest.mark.parametrize("op, sign", [("Add", 1), ("Sub", -1)])
+def test_nodes_agree_with_the_operator(op, sign, rng):
+    names   = ("x", "y", "z")
+    tensors = {name: Tensor(name=name, shape=(256, 256), dtype="int8", scale=np.array([scale]),
+                            zero_point=np.array([zero]))
+               for name, (scale, zero) in zip(names, random_sum(rng))}
+    node    = Node(op=op, name="0", inputs=names[:2], outputs=names[2:],
+                   attrs={"activation": "relu"})
+    graph   = Graph(name="m", dialect="tflite", nodes=(node,), tensors=tensors,
+                    inputs=names[:2], outputs=names[2:])
+    x, y    = (array.astype(np.int8) for array in np.broadcast_arrays(CODES[:, None], CODES))
+    fitted  = fit_sum(graph, node)
+    assert fitted.sign == sign
+    zero_point = int(tensors["z"].zero_point[0])
+    np.testing.assert_array_equal(
+        fitted.apply(x, y, zero_point=zero_point, low=zero_point, high=127),
+        layers.run(graph, {"x": x, "y": y})["z"])
 
 
 def test_changed_fits_are_refused(rng):
     accepted = refused = 0
     for _ in range(20):
-        fitted, table, layer = fit_sum(random_sum(rng))
+        fitted, table, layer = fit_operands(random_sum(rng))
         for field in ("multiplier", "second_multiplier", "offset", "shift", "sign"):
             for change in (-2, -1, 1, 2):
                 changed = replace(fitted, **{field: getattr(fitted, field) + change})
@@ -88,7 +110,7 @@ def test_changed_fits_are_refused(rng):
 
 def test_one_result_for_all_pairs():
     operands = [(np.float32(1e-3), 0), (np.float32(1e-3), 0), (np.float32(10), 7)]
-    fitted, table, _ = fit_sum(operands)
+    fitted, table, _ = fit_operands(operands)
     assert np.all(table == 7)
     assert (fitted.multiplier, fitted.second_multiplier) == (0, 0)
 
@@ -111,6 +133,6 @@ def test_sum_that_is_not_one_is_refused():
                                           ("offset", 2**41), ("shift", 40)])
 def test_parameters_beyond_their_fields_are_refused(field, value):
     operands = [(np.float32(0.1), 0)] * 3
-    fitted, table, layer = fit_sum(operands)
+    fitted, table, layer = fit_operands(operands)
     with pytest.raises(FitError, match="do not fit in their fields"):
         prove_pair(replace(fitted, **{field: value}), table, **layer)

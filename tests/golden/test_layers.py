@@ -9,6 +9,7 @@ from popmac.graph import Graph, Node, Tensor
 from popmac.reference import LiteRTReference
 
 
+network_models  = pytest.importorskip("network_models")
 operator_models = pytest.importorskip("operator_models")
 tflite_models   = pytest.importorskip("tflite_models")
 
@@ -40,20 +41,50 @@ def test_all_operators_are_tried():
     assert set(layers.OPERATORS) - set(operator_models.MODELS) == {"Shape"}
 
 
+def assert_table_like_reference(op, x_scale, x_zero_point, scale, zero_point, **options):
+    builder = tflite_models.ModelBuilder()
+    x = builder.input((1, 256), scale=x_scale, zero_point=x_zero_point)
+    builder.output(builder.unary(op, x, scale=scale, zero_point=zero_point, **options))
+    data  = builder.build()
+    graph = load_tflite(data, "model")
+    codes = np.arange(-128, 128).astype(np.int8)
+    expected = LiteRTReference(data).run({x.name: codes[None]})[graph.outputs[0]][0]
+    np.testing.assert_array_equal(layers.table(graph, graph.nodes[0]), expected)
+
+
 @pytest.mark.parametrize("op, scale, zero_point", [("LOGISTIC", 1 / 256, -128),
                                                    ("TANH", 1 / 128, 0),
                                                    ("TANH", 1 / 100, 5)])
 def test_tables_decide_ties_as_the_reference_does(op, scale, zero_point):
     # Powers of two, for which many results are near to halves.
     for x_scale in 2.0**-np.arange(12):
-        builder = tflite_models.ModelBuilder()
-        x = builder.input((1, 256), scale=x_scale, zero_point=0)
-        builder.output(builder.unary(op, x, scale=scale, zero_point=zero_point))
-        data  = builder.build()
-        graph = load_tflite(data, "model")
-        codes = np.arange(-128, 128).astype(np.int8)
-        expected = LiteRTReference(data).run({x.name: codes[None]})[graph.outputs[0]][0]
-        np.testing.assert_array_equal(layers.table(graph, graph.nodes[0]), expected)
+        assert_table_like_reference(op, x_scale, 0, scale, zero_point)
+
+
+def test_tables_of_hard_swish(rng):
+    for _ in range(300):
+        x_scale, ratio = 10.0**rng.uniform(-4, 0.5), rng.uniform(0.02, 3)
+        assert_table_like_reference("HARD_SWISH", x_scale, int(rng.integers(-128, 128)),
+                                    x_scale * ratio, int(rng.integers(-128, 128)))
+
+
+@pytest.mark.parametrize("layer, shape, weights", [
+    ("fully_connected",   (256, 1),       np.array([[1], [-1]])),
+    ("conv_2d",           (1, 16, 16, 1), np.array([1, -1]).reshape(2, 1, 1, 1)),
+    ("depthwise_conv_2d", (1, 16, 16, 1), np.array([1, -1]).reshape(1, 1, 1, 2)),
+])
+@pytest.mark.parametrize("ratio", [1/2, 1/4, 1/16])
+def test_halves(layer, shape, weights, ratio):
+    builder = tflite_models.ModelBuilder()
+    x = builder.input(shape, scale=0.5)
+    y = getattr(builder, layer)(x, weights, weight_scale=1, scale=0.5 / ratio)
+    builder.output(y)
+    data     = builder.build()
+    inputs   = {x.name: np.arange(-128, 128).astype(np.int8).reshape(shape)}
+    expected = LiteRTReference(data).run(inputs)[y.name]
+    actual   = layers.run(load_tflite(data, "model"), inputs)[y.name]
+    np.testing.assert_array_equal(actual, expected)
+    assert set(expected.ravel()) > {-1, 0, 1}
 
 
 @pytest.mark.parametrize("activation", ["none", "relu", "relu6"])
@@ -72,20 +103,12 @@ def test_extremes(activation, weight, code):
     np.testing.assert_array_equal(layers.run(graph, inputs)[y.name], expected)
 
 
-def test_network(rng):
-    builder = tflite_models.ModelBuilder()
-    x = builder.input((1, 12, 10, 3), scale=0.02, zero_point=-5)
-    a = builder.conv_2d(x, rng.integers(-128, 128, (16, 3, 3, 3)), rng.integers(-999, 999, 16),
-                        weight_scale=rng.uniform(0.001, 0.01, 16), scale=0.05, zero_point=-128,
-                        strides=(2, 2), activation="relu")
-    b = builder.depthwise_conv_2d(a, rng.integers(-128, 128, (1, 3, 3, 16)), weight_scale=0.004,
-                                  scale=0.08, zero_point=4)
-    c = builder.binary("ADD", a, b, scale=0.09, zero_point=-128, activation="relu")
-    d = builder.reduce("MEAN", c, (1, 2), scale=0.07, zero_point=-128)
-    e = builder.fully_connected(d, rng.integers(-128, 128, (10, 16)), rng.integers(-99, 99, 10),
-                                weight_scale=0.003, scale=0.1)
-    builder.output(builder.softmax(e))
-    assert_like_reference(builder.build(), rng, samples=5)
+@pytest.mark.parametrize("length", [3, 8, 15, 30])
+def test_networks(length, rng):
+    for _ in range(5):
+        size = tuple(rng.integers(8, 25, 2).tolist())
+        data = network_models.random_network(rng, length, size=size)
+        assert_like_reference(data, rng, samples=2)
 
 
 def graph_of(op, attrs, *tensors):

@@ -2,14 +2,12 @@
 
 import os
 
-import numpy as np
 import pytest
 from faulty_transport import FaultyTransport
 from link_core import ARCH, RUN_BYTES, TRACE, CountingCore
 
 from popmac import isa
 from popmac.driver.link import Link
-from popmac.errors import LinkError
 from popmac.protocol import Space
 from popmac_sim.board import SimulatedBoard
 

@@ -23,7 +23,7 @@ from ..golden.layers.elementwise import sum_multipliers
 from .requantize import MULTIPLIER_MAX, OFFSET_MAX, OFFSET_MIN, SHIFT_MAX, FitError
 
 
-__all__ = ["PairRequantization", "fit_pair", "prove_pair", "sum_table"]
+__all__ = ["PairRequantization", "fit_pair", "fit_sum", "prove_pair", "sum_table"]
 
 
 CODES = np.arange(-128, 128)
@@ -138,6 +138,28 @@ def prove_pair(requantization, table, *, zero_point, low, high):
     results = r.apply(CODES[:, None], CODES, zero_point=zero_point, low=low, high=high)
     if not np.array_equal(results, table):
         raise FitError([0], "the fit differs from the reference")
+
+
+def fit_sum(graph, node):
+    """Parameters of the pair unit for an ``Add`` or ``Sub`` of two tensors.
+
+    Returns
+    -------
+    PairRequantization
+
+    Raises
+    ------
+    FitError
+        If none was found.
+    """
+    tensors = [graph.tensors[name] for name in (*node.inputs, node.output)]
+    first, second, output = ((tensor.scale[0], int(tensor.zero_point[0])) for tensor in tensors)
+    activation = node.attrs["activation"]
+    sign       = {"Add": 1, "Sub": -1}[node.op]
+    low, high  = activation_range(activation, *output)
+    ratios     = (float(scale) / float(output[0]) for scale, _ in (first, second))
+    return fit_pair(sum_table(first, second, output, activation, sign=sign), *ratios,
+                    zero_point=output[1], low=low, high=high, sign=sign)
 
 
 class _Constraints:
