@@ -131,7 +131,8 @@ class Accelerator(wiring.Component):
                                   host_port.window_request.payload)),
             host_port.window_valid.eq(
                 delay(m, granted, memory.latency, name="granted")),
-            host_port.window_data.eq(memory.window[0]),
+            host_port.window_data.eq(memory.window.as_value()),
+            host_port.busy.eq(sequencer.busy),
         ]
         weight = delay(m, addresses.weight, memory.latency - array.ADDRESS_LEAD, name="weight")
         m.d.comb += [

@@ -23,8 +23,8 @@ _ROW_SHIFT = 6 # rows of program memory begin at multiples of 64
 class HostPort(wiring.Component):
     """Turns byte accesses into accesses of the width of each memory.
 
-    Rows of program memory are 64 addresses apart, of which the first 36 are used. Weight memory
-    takes two bytes at a time and cannot be read.
+    Rows of program memory are 64 addresses apart, of which the first 36 are used, and are read
+    from the first. Weight memory takes two bytes at a time and cannot be read.
 
     Parameters
     ----------
@@ -40,11 +40,11 @@ class HostPort(wiring.Component):
     program_write : ``Out(stream.Signature(program_write_layout(arch)))``
     window_request : ``Out(stream.Signature(window_request_layout(arch)))``
         One window, whose first byte is the one to read.
-    window_valid : ``In(1)``, window_data : ``In(8)``
+    window_valid : ``In(1)``, window_data : ``In(8 * rows)``
     program_request : ``Out(stream.Signature(range(program_rows)))``
     program_valid : ``In(1)``, program_data : ``In(ROW_BITS)``
-    waiting : ``Out(1)``
-        A window is requested and not granted yet.
+    busy : ``In(1)``
+        The memories may change.
     """
 
     def __init__(self, arch):
@@ -58,10 +58,11 @@ class HostPort(wiring.Component):
             "program_write":    Out(stream.Signature(program_write_layout(arch))),
             "window_request":   Out(stream.Signature(window_request_layout(arch))),
             "window_valid":     In(1),
-            "window_data":      In(8),
+            "window_data":      In(8 * arch.word_bytes),
             "program_request":  Out(stream.Signature(range(arch.program_rows))),
             "program_valid":    In(1),
             "program_data":     In(isa.ROW_BITS),
+            "busy":             In(1),
         })
 
     def elaborate(self, platform):
@@ -118,36 +119,39 @@ class HostPort(wiring.Component):
             with m.Default():
                 m.d.comb += self.write.ready.eq(1)
 
-        # Reads: one at a time.
+        # Reads: what comes with the byte asked for is kept for those that follow, as long as
+        # nothing can have changed it.
         where = Signal(READ, reset_less=True)
+        kept  = Signal(data.ArrayLayout(8, isa.ROW_BYTES), reset_less=True)
+        count = Signal(range(isa.ROW_BYTES + 1)) # bytes that are kept, in front
+        asked = self.read.payload
         m.d.comb += [
             self.window_request.payload.word.eq(where.address >> byte_bits),
             self.window_request.payload.offset.eq(where.address[:byte_bits]),
             self.window_request.payload.end.eq(arch.word_bytes),
             self.program_request.payload.eq(where.address >> _ROW_SHIFT),
+            self.data.payload.eq(kept[0]),
         ]
-        row_bytes = data.ArrayLayout(8, isa.ROW_BYTES)
-        row       = Signal(row_bytes, reset_less=True)
-        m.d.sync += row.eq(self.program_data)
         with m.FSM(init="Idle"):
             with m.State("Idle"):
                 m.d.comb += self.read.ready.eq(1)
-                m.d.sync += where.eq(self.read.payload)
                 with m.If(self.read.valid):
-                    with m.Switch(self.read.payload.space):
-                        with m.Case(Space.ACTIVATION):
-                            m.next = "Request Window"
-                        with m.Case(Space.PROGRAM):
-                            m.next = "Request Row"
-                        with m.Default():
-                            m.d.sync += self.data.payload.eq(0)
-                            m.next = "Reply"
+                    m.d.sync += where.eq(asked)
+                    with m.If((count != 0) & (asked == where)):
+                        m.next = "Reply"
+                    with m.Elif(asked.space == Space.ACTIVATION):
+                        m.next = "Request Window"
+                    with m.Else():
+                        m.next = "Request Row"
             with m.State("Request Window"):
                 m.d.comb += self.window_request.valid.eq(1)
                 with m.If(self.window_request.ready):
                     m.next = "Await Window"
             with m.State("Await Window"):
-                m.d.sync += self.data.payload.eq(self.window_data)
+                m.d.sync += [
+                    kept.as_value()[:8 * arch.word_bytes].eq(self.window_data),
+                    count.eq(arch.word_bytes),
+                ]
                 with m.If(self.window_valid):
                     m.next = "Reply"
             with m.State("Request Row"):
@@ -155,13 +159,18 @@ class HostPort(wiring.Component):
                 with m.If(self.program_request.ready):
                     m.next = "Await Row"
             with m.State("Await Row"):
+                m.d.sync += [kept.eq(self.program_data), count.eq(isa.ROW_BYTES)]
                 with m.If(self.program_valid):
-                    m.next = "Select Byte"
-            with m.State("Select Byte"):
-                m.d.sync += self.data.payload.eq(row[where.address[:_ROW_SHIFT]])
-                m.next = "Reply"
+                    m.next = "Reply"
             with m.State("Reply"):
                 m.d.comb += self.data.valid.eq(1)
                 with m.If(self.data.ready):
+                    m.d.sync += [
+                        kept.eq(kept.as_value() >> 8),
+                        count.eq(count - 1),
+                        where.address.eq(where.address + 1),
+                    ]
                     m.next = "Idle"
+        with m.If(self.busy | (self.write.valid & self.write.ready)):
+            m.d.sync += count.eq(0)
         return m

@@ -1,4 +1,4 @@
-"""Run a small trained network on real images on the simulated board, and compare with the reference."""
+"""Run a trained network on real images on the simulated board and compare it with its reference."""
 
 import time
 from importlib.resources import files
