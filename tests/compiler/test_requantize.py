@@ -209,18 +209,34 @@ def test_origin_stays_if_and_only_if_there_is_a_fit_with_it():
             return np.searchsorted(steps, acc, side="right")
 
         acc = np.arange(41)
-        possible = False
+        possible = []
         for shift in range(12):
             product = acc[None, :] * np.arange(2**shift + 1)[:, None]
             codes   = reference(acc, 0)
             lower   = np.where(codes > 0, (codes << shift) - product, -2**40).max(axis=1)
             upper   = np.where(codes < 4, (codes + 1 << shift) - 1 - product, 2**40).min(axis=1)
-            possible |= bool(np.any(lower <= upper))
+            if np.any(lower <= upper):
+                possible.append(shift)
         try:
-            fitted = fit(reference, [0], [40], [0.1], zero_point=0, low=0, high=4)
-            assert possible == (fitted.origin == 0)
+            fitted = fit(reference, [0], [40], [rng.choice([0.02, 0.1, 0.9])], zero_point=0,
+                         low=0, high=4)
+            if possible:
+                assert (fitted.origin, fitted.shift) == (0, possible[0])
+            else:
+                assert fitted.origin != 0
         except FitError:
             assert not possible
+
+
+@pytest.mark.parametrize("acc_low, acc_high", [(-2**27 - 1, 0), (0, 2**27)])
+def test_proof_refuses_sums_that_do_not_fit(acc_low, acc_high):
+    def saturated(acc, channel):
+        return np.clip(acc, -5, 5)
+
+    fitted = fit(saturated, [-10], [10], [1.0], zero_point=0, low=-5, high=5)
+    prove(fitted, saturated, [-2**27], [2**27 - 1], low=-5, high=5)
+    with pytest.raises(FitError, match="channel 0: sums do not fit in 28 bits"):
+        prove(fitted, saturated, [acc_low], [acc_high], low=-5, high=5)
 
 
 @pytest.mark.parametrize("field, value", [("multiplier", 2**25), ("multiplier", -1),
