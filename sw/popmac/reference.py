@@ -78,6 +78,8 @@ class LiteRTReference:
         ------
         InputError
             If an input is missing, unknown, or of the wrong shape or type.
+        ModelFormatError
+            If LiteRT refuses the model only now.
         """
         if {self._indices.get(name) for name in inputs} != self._inputs:
             raise InputError(f"{', '.join(inputs)} are not the model's inputs")
@@ -86,7 +88,10 @@ class LiteRTReference:
                 self._interpreter.set_tensor(self._indices[name], array)
         except ValueError as error:
             raise InputError(str(error)) from None
-        self._interpreter.invoke()
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            raise ModelFormatError(f"{self.description} refuses the model: {error}") from None
         values = {}
         for name, index in self._indices.items():
             try:

@@ -12,17 +12,16 @@ from popmac.compiler.rounding import (
 )
 
 
-FIELDS = [field.name for field in fields(Requantization)]
+FIELDS = [field.name for field in fields(Requantization) if field.name != "zero_point"]
 
 
 def results(requantization, acc, rounding):
-    return requantization.apply(acc, zero_point=rounding.zero_point, low=rounding.low,
-                                high=rounding.high)
+    return requantization.apply(acc, low=rounding.low, high=rounding.high)
 
 
 def assert_proved(requantization, rounding, acc_low, acc_high):
-    prove(requantization, rounding.reference, acc_low, acc_high, zero_point=rounding.zero_point,
-          low=rounding.low, high=rounding.high)
+    prove(requantization, rounding.reference, acc_low, acc_high, low=rounding.low,
+          high=rounding.high)
 
 
 def random_rounding(rng, channels, low=-6, high=-1):
@@ -43,6 +42,34 @@ def test_fit_agrees_on_every_value(rng):
         inside   = acc <= acc_high
         expected = rounding.reference(acc, np.arange(8))
         np.testing.assert_array_equal(results(fitted, acc, rounding)[inside], expected[inside])
+
+
+def test_origin_is_moved_where_it_helps(rng):
+    # All thresholds are at positive sums, and too exact for a multiplier of 25 bits.
+    rounding = convolution_rounding(np.float32(0.01), 2.0**rng.uniform(-12, -10, 500) * 100,
+                                    np.float32(1), -128, "relu")
+    limit    = np.full(500, 2**22)
+    fitted   = rounding.fit(-limit, limit)
+    moved    = fitted.origin != 0
+    assert 5 < moved.sum() < 495
+    for channel in np.flatnonzero(moved)[:10]:
+        acc = np.arange(-2**22, 2**22 + 1)[:, None]
+        one = Requantization(**{field: getattr(fitted, field)[[channel]] for field in FIELDS},
+                             zero_point=fitted.zero_point)
+        np.testing.assert_array_equal(results(one, acc, rounding),
+                                      rounding.reference(acc, np.array([channel])))
+
+
+def test_origin_makes_room():
+    # These sums would not fit in 28 bits.
+    rounding = fully_connected_rounding(np.float32(1e-3), np.array([1], np.float32),
+                                        np.float32(1), -60)
+    acc_low, acc_high = np.array([-2**15]), np.array([2**27 + 5])
+    fitted = rounding.fit(acc_low, acc_high)
+    assert fitted.origin > 0
+    acc = np.arange(-2**15, 2**20)[:, None]
+    np.testing.assert_array_equal(results(fitted, acc, rounding),
+                                  rounding.reference(acc, np.array([0])))
 
 
 def test_wide_ranges_fit(rng):
@@ -85,8 +112,9 @@ def test_proof_accepts_what_agrees_and_nothing_else(rng, acc_low, acc_high):
 @pytest.mark.parametrize("divisor", range(1, 8))
 def test_proof_accepts_just_what_agrees_of_all_parameters(divisor):
     # A channel for each combination of small parameters.
-    grid = np.meshgrid(range(6), range(4), range(-4, 9), range(-4, 9))
-    candidates = Requantization(**{field: axis.ravel() for field, axis in zip(FIELDS, grid)})
+    grid = np.meshgrid(range(6), range(4), range(-4, 9), range(-4, 9), (0, 2))
+    candidates = Requantization(**{field: axis.ravel() for field, axis in zip(FIELDS, grid)},
+                                zero_point=0)
     count    = len(candidates.shift)
     rounding = average_rounding(divisor, low=-3, high=3)
     acc      = np.arange(-9, 10)[:, None]
@@ -110,7 +138,8 @@ def test_changed_fits_of_layers_are_refused(rng):
             changed = replace(fitted, **{field: values})
             acc     = np.arange(-2**18, 2**18 + 1)[:, None]
             column  = [channel]
-            one     = Requantization(**{f: getattr(changed, f)[column] for f in FIELDS})
+            one     = Requantization(**{f: getattr(changed, f)[column] for f in FIELDS},
+                                     zero_point=fitted.zero_point)
             expected = rounding.reference(acc, np.array(column))
             if min(one.shift, one.multiplier) >= 0 \
                     and np.array_equal(results(one, acc, rounding), expected):
@@ -159,7 +188,7 @@ def test_overflow_in_the_reference_is_refused():
 
 def test_rounding_that_has_no_fit_is_refused_by_channel():
     def steps(acc, channel):
-        # Channel 1 has steps of 7 and 9 in turn, at every sixteenth: no line has these.
+        # Channel 1 has steps of 7 and 9 in turn, which no two lines have.
         uneven = 2 * (acc // 16) + (acc % 16 >= 7)
         return np.where(np.asarray(channel) == 1, uneven, acc // 8) + 0
 
@@ -169,7 +198,7 @@ def test_rounding_that_has_no_fit_is_refused_by_channel():
     assert caught.value.channels == (1,)
 
 
-def test_no_fit_means_that_there_is_none():
+def test_origin_stays_if_and_only_if_there_is_a_fit_with_it():
     # Compared with all multipliers, and the offsets that they leave.
     rng = np.random.default_rng(1)
     for _ in range(60):
@@ -181,18 +210,34 @@ def test_no_fit_means_that_there_is_none():
             return np.searchsorted(steps, acc, side="right")
 
         acc = np.arange(41)
-        possible = False
+        possible = []
         for shift in range(12):
             product = acc[None, :] * np.arange(2**shift + 1)[:, None]
             codes   = reference(acc, 0)
             lower   = np.where(codes > 0, (codes << shift) - product, -2**40).max(axis=1)
             upper   = np.where(codes < 4, (codes + 1 << shift) - 1 - product, 2**40).min(axis=1)
-            possible |= bool(np.any(lower <= upper))
+            if np.any(lower <= upper):
+                possible.append(shift)
         try:
-            fit(reference, [0], [40], [0.1], zero_point=0, low=0, high=4)
-            assert possible
+            fitted = fit(reference, [0], [40], [rng.choice([0.02, 0.1, 0.9])], zero_point=0,
+                         low=0, high=4)
+            if possible:
+                assert (fitted.origin, fitted.shift) == (0, possible[0])
+            else:
+                assert fitted.origin != 0
         except FitError:
             assert not possible
+
+
+@pytest.mark.parametrize("acc_low, acc_high", [(-2**27 - 1, 0), (0, 2**27)])
+def test_proof_refuses_sums_that_do_not_fit(acc_low, acc_high):
+    def saturated(acc, channel):
+        return np.clip(acc, -5, 5)
+
+    fitted = fit(saturated, [-10], [10], [1.0], zero_point=0, low=-5, high=5)
+    prove(fitted, saturated, [-2**27], [2**27 - 1], low=-5, high=5)
+    with pytest.raises(FitError, match="channel 0: sums do not fit in 28 bits"):
+        prove(fitted, saturated, [acc_low], [acc_high], low=-5, high=5)
 
 
 @pytest.mark.parametrize("field, value", [("multiplier", 2**25), ("multiplier", -1),

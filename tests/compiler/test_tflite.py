@@ -9,6 +9,7 @@ from corruption import corrupted
 from popmac.compiler.frontends.tflite import load_tflite, unique_names
 from popmac.errors import ModelFormatError, PopmacError, UnsupportedModelError
 from popmac.golden import layers
+from popmac.reference import LiteRTReference
 
 
 operator_models = pytest.importorskip("operator_models")
@@ -261,6 +262,65 @@ def test_damage_is_named(damage):
         load_tflite(tflite_models.pack(model), "model")
     assert str(caught.value).startswith("model: ")
     assert "\n" not in str(caught.value)
+
+
+REFUSED = {
+    "softmax with a scale of its own": lambda b, x: b.unary("SOFTMAX", x, scale=0.1, beta=1.0),
+    "softmax with a zero point of its own":
+        lambda b, x: b.unary("SOFTMAX", x, scale=1 / 256, zero_point=0, beta=1.0),
+    "logistic with a scale of its own":
+        lambda b, x: b.unary("LOGISTIC", x, scale=0.1, zero_point=-128),
+    "hard swish with too small a scale": lambda b, x: b.unary("HARD_SWISH", x, scale=1e-4),
+    "concatenation of other scales":
+        lambda b, x: b.concatenation([x, b.input(x.shape, scale=0.25)], 1),
+    "concatenation of other zero points":
+        lambda b, x: b.concatenation([x, b.input(x.shape, zero_point=3)], 1),
+    "maximum of an axis with another scale":
+        lambda b, x: b.reduce("REDUCE_MAX", x, (1, 2), scale=0.25),
+    "axis that is not there": lambda b, x: b.operator(
+        "MEAN", [x, b.constant([4])], [b.like(x, (1, 6, 8, 4))], keepDims=True),
+    "shapes that do not go together": lambda b, x: b.operator(
+        "ADD", [x, b.input((1, 5, 8, 4))], [b.like(x)]),
+    "types that do not go together": lambda b, x: b.operator(
+        "ADD", [x, b.input(x.shape, "uint8")], [b.like(x)]),
+    "permutation with an axis twice": lambda b, x: b.operator(
+        "TRANSPOSE", [x, b.constant([0, 1, 1, 4])], [b.like(x)]),
+    "padding below zero": lambda b, x: b.operator(
+        "PAD", [x, b.constant([[0, 0], [-1, 1], [0, 0], [0, 0]])], [b.like(x)]),
+    "padding of too few axes": lambda b, x: b.operator(
+        "PAD", [x, b.constant([[0, 0], [1, 1]])], [b.like(x)]),
+    "mirror that is too large": lambda b, x: b.operator(
+        "MIRROR_PAD", [x, b.constant([[0, 0], [6, 0], [0, 0], [0, 0]])],
+        [b.like(x, (1, 12, 8, 4))], mode=0),
+    "reshape to another size": lambda b, x: b.operator(
+        "RESHAPE", [x, b.constant([1, 7])], [b.like(x, (1, 7))], newShape=[1, 7]),
+    "stride of zero": lambda b, x: b.operator(
+        "STRIDED_SLICE", [x, *(b.constant(n) for n in ([0] * 4, [1] * 4, [0] * 4))],
+        [b.like(x, (1, 1, 1, 1))]),
+    "slice beyond the end": lambda b, x: b.operator(
+        "SLICE", [x, b.constant([0, 4, 0, 0]), b.constant([1, 3, 8, 4])],
+        [b.like(x, (1, 3, 8, 4))]),
+    "split that leaves a rest": lambda b, x: b.operator(
+        "SPLIT", [b.constant(1), x], [b.like(x, (1, 1, 8, 4)) for _ in range(4)], numSplits=4),
+    "both corners and centres": lambda b, x: b.resize(
+        "RESIZE_BILINEAR", x, (3, 3), alignCorners=True, halfPixelCenters=True),
+    "blocks that leave a rest": lambda b, x: b.operator(
+        "SPACE_TO_DEPTH", [x], [b.like(x, (1, 1, 2, 64))], blockSize=4),
+    "weights for other channels": lambda b, x: b.conv_2d(
+        x, np.zeros((2, 1, 1, 3)), weight_scale=1, scale=1),
+}
+
+
+@pytest.mark.parametrize("form", REFUSED)
+def test_what_the_kernels_refuse_is_refused(form):
+    builder = tflite_models.ModelBuilder()
+    x = builder.input((1, 6, 8, 4), scale=0.5)
+    builder.output(REFUSED[form](builder, x))
+    data = builder.build()
+    with pytest.raises(ModelFormatError, match="^model: 0 [A-Z]"):
+        load_tflite(data, "model")
+    with pytest.raises(ModelFormatError, match="LiteRT"):
+        LiteRTReference(data).run({x.name: np.zeros(x.shape, np.int8)})
 
 
 def test_buffer_behind_the_flatbuffer():

@@ -5,7 +5,10 @@ The hardware computes, for the accumulator ``acc`` of a channel,
     ``clamp(((acc * multiplier + offset) >> shift) + zero_point, low, high)``
 
 where ``offset`` is one of two, by the sign of ``acc``; see
-:class:`popmac.isa.ChannelParameters`. The reference rounds in its own way, often twice. Both are
+:class:`popmac.isa.ChannelParameters`. As the bias is free, so is the place where the sign
+changes, the *origin*: the two offsets may as well serve two halves of the positive sums.
+
+The reference rounds in its own way, often twice. Both are
 *monotone*: they never fall as ``acc`` rises. Such functions are equal if they reach each code at
 the same *threshold*, the least ``acc`` for which the result is at least that code. There are at
 most 255 thresholds, so that equality over millions of values of ``acc`` is fit and proved with a
@@ -37,6 +40,9 @@ OFFSET_MAX      = 2**(_bits("offset_positive") - 1) - 1
 ACCUMULATOR_MIN = -2**(ACCUMULATOR_BITS - 1)
 ACCUMULATOR_MAX = 2**(ACCUMULATOR_BITS - 1) - 1
 
+# Origins that are tried where 0 will not do: how far through the thresholds they are.
+ORIGINS = (1/2, 1/3, 2/3, 1/4, 3/4, 1/8, 7/8)
+
 # Beyond all offsets, and small enough to add to.
 INFINITY = 2**60
 
@@ -62,7 +68,11 @@ class FitError(PopmacError):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Requantization:
-    """Requantiser parameters of a layer, each an int64 array with an entry per channel.
+    """Requantiser parameters of a layer: int64 arrays with an entry per channel, and a number.
+
+    ``origin`` is to be subtracted from the bias of the reference: the accumulator of the hardware
+    is that of the reference less the origin. It is 0 wherever there is a fit with 0.
+    ``zero_point`` is that of the layer's descriptor.
 
     A channel with a multiplier of 0 and equal offsets is *constant*: its bias can be left out,
     and should be where the accumulator would overflow.
@@ -72,16 +82,20 @@ class Requantization:
     shift:           np.ndarray
     offset_positive: np.ndarray
     offset_negative: np.ndarray
+    origin:          np.ndarray
+    zero_point:      int
 
     @property
     def is_constant(self):
         """Whether the result of each channel is the same for all accumulators."""
         return (self.multiplier == 0) & (self.offset_positive == self.offset_negative)
 
-    def apply(self, acc, *, zero_point, low, high):
-        """Results of the hardware for accumulators whose last axis is the channel."""
+    def apply(self, acc, *, low, high):
+        """Results of the hardware for the reference's accumulators; channels are the last axis."""
+        acc    = acc - self.origin
         offset = np.where(acc < 0, self.offset_negative, self.offset_positive)
-        return np.clip(((acc * self.multiplier + offset) >> self.shift) + zero_point, low, high)
+        return np.clip(((acc * self.multiplier + offset) >> self.shift) + self.zero_point,
+                       low, high)
 
 
 def fit(reference, acc_low, acc_high, ratio, *, zero_point, low, high):
@@ -101,13 +115,16 @@ def fit(reference, acc_low, acc_high, ratio, *, zero_point, low, high):
         Least and greatest value of each accumulator, bias included.
     ratio : array_like of float, shape (channels,)
         About how much the code rises as the accumulator rises by one.
-    zero_point, low, high : int
+    zero_point : int
+        Of the layer's descriptor. The reference's own, or another, which makes other offsets.
+    low, high : int
         Of the layer.
 
     Returns
     -------
     Requantization
-        That of the smallest shift, per channel; proved by :func:`prove`.
+        Per channel that of the smallest shift, with an origin of 0 if possible, else with the
+        first possible one of a few; proved by :func:`prove`.
 
     Raises
     ------
@@ -124,20 +141,38 @@ def fit(reference, acc_low, acc_high, ratio, *, zero_point, low, high):
     result = Requantization(
         multiplier=np.zeros(count, np.int64), shift=np.zeros(count, np.int64),
         offset_positive=np.asarray(first, np.int64) - zero_point,
-        offset_negative=np.asarray(first, np.int64) - zero_point)
-    narrow  = (acc_low >= ACCUMULATOR_MIN) & (acc_high <= ACCUMULATOR_MAX)
-    pending = np.flatnonzero(~constant & narrow)
-    if pending.size:
-        codes      = np.arange(low + 1, high + 1)
-        thresholds = _thresholds(reference, acc_low[pending], acc_high[pending], pending, codes)
-        regions    = _regions(thresholds, acc_low[pending], acc_high[pending], codes - zero_point)
-        pending    = _search(regions, pending, ratio, result)
-    if wide := np.flatnonzero(~constant & ~narrow).tolist():
-        raise FitError(wide, f"sums do not fit in {ACCUMULATOR_BITS} bits")
+        offset_negative=np.asarray(first, np.int64) - zero_point,
+        origin=np.zeros(count, np.int64), zero_point=zero_point)
+    pending = np.flatnonzero(~constant)
+    if np.any(wide := acc_high[pending] - acc_low[pending] >= 2**ACCUMULATOR_BITS):
+        raise FitError(pending[wide], f"sums do not fit in {ACCUMULATOR_BITS} bits")
+    codes      = np.arange(low + 1, high + 1)
+    thresholds = _thresholds(reference, acc_low[pending], acc_high[pending], pending, codes)
+    for fraction in (None, *ORIGINS):
+        if not pending.size:
+            break
+        origin  = _origin(thresholds, acc_low[pending], acc_high[pending], fraction)
+        least, greatest = acc_low[pending] - origin, acc_high[pending] - origin
+        regions = _regions(thresholds - origin[:, None], least, greatest, codes - zero_point)
+        narrow  = (least >= ACCUMULATOR_MIN) & (greatest <= ACCUMULATOR_MAX)
+        result.origin[pending] = origin
+        found   = _search(regions, np.flatnonzero(narrow), pending, ratio, result)
+        pending, thresholds = pending[~found], thresholds[~found]
     if pending.size:
         raise FitError(pending, "no multiplier and offsets round as the reference does")
-    prove(result, reference, acc_low, acc_high, zero_point=zero_point, low=low, high=high)
+    prove(result, reference, acc_low, acc_high, low=low, high=high)
     return result
+
+
+def _origin(thresholds, acc_low, acc_high, fraction):
+    """Where the sign shall change: at a ``fraction`` of the way through the thresholds, or 0."""
+    if fraction is None:
+        return np.zeros_like(acc_low)
+    # Those that are in the range come after those that it begins above.
+    begin = np.sum(thresholds <= acc_low[:, None], axis=1)
+    end   = np.sum(thresholds <= acc_high[:, None], axis=1)
+    index = begin + ((end - begin - 1) * fraction).astype(np.int64)
+    return thresholds[np.arange(len(thresholds)), index]
 
 
 def _thresholds(reference, acc_low, acc_high, channel, codes):
@@ -199,9 +234,12 @@ def _regions(thresholds, acc_low, acc_high, codes):
     return regions
 
 
-def _search(regions, channels, ratio, result):
-    """Fill in ``result`` for the ``channels`` of ``regions``; those that are left."""
-    rows = np.arange(len(channels))
+def _search(regions, rows, channels, ratio, result):
+    """Fill in ``result`` for those ``rows`` of ``regions`` that have a fit; which ones.
+
+    ``channels`` are those of all rows.
+    """
+    fitted = np.zeros(len(channels), bool)
     for shift in range(SHIFT_MAX + 1):
         multiplier = np.clip(np.rint(ratio[channels[rows]] * 2.0**shift), 0,
                              MULTIPLIER_MAX).astype(np.int64)
@@ -217,6 +255,7 @@ def _search(regions, channels, ratio, result):
             result.shift[chosen]      = shift
             result.offset_positive[chosen], result.offset_negative[chosen] = offsets[:, fits]
             found[done] = True
+            fitted[rows[done]] = True
 
             # Where no offset fits, two constraints contradict each other for this multiplier.
             some = np.zeros(len(trying), bool)
@@ -239,7 +278,7 @@ def _search(regions, channels, ratio, result):
         rows = rows[~found]
         if not rows.size:
             break
-    return channels[rows]
+    return fitted
 
 
 def _offsets(bounds):
@@ -253,7 +292,7 @@ def _offsets(bounds):
     return offsets, np.all(lower <= upper, axis=0)
 
 
-def prove(requantization, reference, acc_low, acc_high, *, zero_point, low, high):
+def prove(requantization, reference, acc_low, acc_high, *, low, high):
     """Prove that the hardware computes just what ``reference`` does.
 
     Takes nothing from :func:`fit`. The least accumulator for which the hardware reaches a code is
@@ -277,10 +316,12 @@ def prove(requantization, reference, acc_low, acc_high, *, zero_point, low, high
         & (shift <= SHIFT_MAX)
     for offset in (positive, negative):
         within &= (OFFSET_MIN <= offset) & (offset <= OFFSET_MAX)
+    within &= -128 <= requantization.zero_point <= 127
     if not np.all(within):
         raise FitError(np.flatnonzero(~within), "parameters do not fit in their fields")
-    wide = (acc_low < ACCUMULATOR_MIN) | (acc_high > ACCUMULATOR_MAX)
-    wide &= ~requantization.is_constant
+    origin = requantization.origin
+    wide   = (acc_low - origin < ACCUMULATOR_MIN) | (acc_high - origin > ACCUMULATOR_MAX)
+    wide  &= ~requantization.is_constant
     if np.any(wide):
         raise FitError(np.flatnonzero(wide), f"sums do not fit in {ACCUMULATOR_BITS} bits")
 
@@ -288,16 +329,20 @@ def prove(requantization, reference, acc_low, acc_high, *, zero_point, low, high
     channel = np.arange(len(multiplier))[:, None]
     agrees  = (reference(acc_low, channel[:, 0]) >= low) \
         & (reference(acc_high, channel[:, 0]) <= high)
+    # From here on, accumulators are those of the hardware.
+    acc_low, acc_high = acc_low - origin, acc_high - origin
     for offset, first, last in ((positive, np.maximum(acc_low, 0), acc_high),
                                 (negative, acc_low, np.minimum(acc_high, -1))):
         first, last = first[:, None], last[:, None]
-        missing = ((codes - zero_point) << shift[:, None]) - offset[:, None]
+        missing = ((codes - requantization.zero_point) << shift[:, None]) - offset[:, None]
         divisor = np.maximum(multiplier, 1)[:, None]
         reached = np.where(multiplier[:, None] > 0, -(-missing // divisor),
                            np.where(missing <= 0, first, last + 1))
         reached = np.clip(reached, first, np.maximum(last + 1, first))
-        at      = reference(np.minimum(reached, np.maximum(last, first)), channel) >= codes
-        before  = reference(np.maximum(reached - 1, first), channel) >= codes
+        at     = np.minimum(reached, np.maximum(last, first)) + origin[:, None]
+        before = np.maximum(reached - 1, first) + origin[:, None]
+        at     = reference(at, channel) >= codes
+        before = reference(before, channel) >= codes
         right   = (at | (reached > last)) & (~before | (reached <= first))
         agrees &= np.all(right | (first > last), axis=1)
     if not np.all(agrees):

@@ -50,6 +50,10 @@ class Rounding:
     def fit(self, acc_low, acc_high):
         """Requantiser parameters for sums in a range.
 
+        Where the codes of a layer begin at the zero point, as after a ReLU, and the multiplier
+        has hardly enough bits, it takes both offsets to reach them all. Offsets are small only
+        near the zero point: it is moved to the middle of the codes then.
+
         Raises
         ------
         FitError
@@ -59,8 +63,15 @@ class Rounding:
         beyond = (acc_low < -self.limit) | (acc_high > self.limit)
         if np.any(beyond):
             raise FitError(np.flatnonzero(beyond), "sums overflow in the reference")
-        return fit(self.reference, acc_low, acc_high, self.ratio, zero_point=self.zero_point,
-                   low=self.low, high=self.high)
+        middle = (self.low + self.high + 1) // 2
+        errors = []
+        for zero_point in (self.zero_point, middle, (self.zero_point + middle) // 2):
+            try:
+                return fit(self.reference, acc_low, acc_high, self.ratio, zero_point=zero_point,
+                           low=self.low, high=self.high)
+            except FitError as error:
+                errors.append(error)
+        raise min(errors, key=lambda error: len(error.channels))
 
 
 def _rescaling(mantissa, exponent, ratio, zero_point, low, high):
