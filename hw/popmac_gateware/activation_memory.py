@@ -7,7 +7,7 @@ from amaranth.utils import exact_log2
 
 from popmac.arch import BANKS
 
-from .pipeline import delay
+from .pipeline import delay, hop
 from .primitives.block_ram import BlockRam
 
 
@@ -121,18 +121,19 @@ class ActivationMemory(wiring.Component):
         inside = Signal(rows, reset_less=True)
         m.d.sync += inside.eq(Cat((i >= request.begin) & (i < request.end) for i in range(rows)))
         inside  = delay(m, inside, self.stages - 1, name="inside")
-        offset  = delay(m, request.offset, 1, name="offset")
         rotated = selected
+        offset  = request.offset
         for stage in range(self.stages):
-            amount    = offset[2*stage:2*stage + 2]
             following = Signal(word, name=f"rotated_{stage}", reset_less=True)
-            for i in range(rows):
-                byte = Array(rotated[(i + (n << 2*stage)) % rows]
-                             for n in range(1 << len(amount)))[amount]
-                if stage == self.stages - 1:
-                    byte = Mux(inside[i], byte, self.padding)
-                m.d.sync += following[i].eq(byte)
+            offset    = delay(m, offset, 1, name=f"offset_{stage}") if stage else offset
+            for group in range(0, rows, 4): # each with an amount of its own
+                amount = hop(m, offset[2*stage:2*stage + 2], name=f"amount_{stage}_{group}")
+                for i in range(group, group + 4):
+                    byte = Array(rotated[(i + (n << 2*stage)) % rows]
+                                 for n in range(1 << len(amount)))[amount]
+                    if stage == self.stages - 1:
+                        byte = Mux(inside[i], byte, self.padding)
+                    m.d.sync += following[i].eq(byte)
             rotated = following
-            offset  = delay(m, offset, 1, name=f"offset_{stage}")
         m.d.comb += self.window.eq(rotated)
         return m

@@ -3,7 +3,7 @@
 from amaranth import *
 
 
-__all__ = ["delay"]
+__all__ = ["delay", "hop"]
 
 
 def delay(m, value, cycles, *, name):
@@ -17,3 +17,15 @@ def delay(m, value, cycles, *, name):
         m.d.sync += register.eq(value)
         value = register
     return value
+
+
+def hop(m, value, *, name):
+    """Value one cycle later, in a register of module ``m`` that shortens its way.
+
+    What is sent from neighbour to neighbour has copies on all places that are equally far away.
+    Synthesis would make one register of them, with wires all over the chip. The attribute tells
+    the build to keep this one.
+    """
+    register = Signal.like(value, name=name, reset_less=True, attrs={"hop": 1})
+    m.d.sync += register.eq(value)
+    return register

@@ -7,7 +7,7 @@ from amaranth.utils import exact_log2
 
 from popmac.arch import ACCUMULATOR_BITS
 
-from .pipeline import delay
+from .pipeline import delay, hop
 from .requantize_lane import CLAMP, PARAMETERS, RequantizeLane
 from .tags import done_layout, parameter_slots, tag_layout
 
@@ -61,7 +61,7 @@ class Requantizer(wiring.Component):
         Constant during a layer.
     results : ``Out(results_layout(arch))``
     parameters : ``In(parameter_write_layout(arch))``
-        Takes effect in the cycle after.
+        Takes effect within ``lanes // 2`` cycles.
 
     Timing
     ------
@@ -113,17 +113,19 @@ class Requantizer(wiring.Component):
             kept.tag.eq(current.tag),
         ]
 
-        # Parameters arrive for a pair of lanes at a time.
-        write = Signal(parameter_write_layout(arch))
+        # Parameters arrive for a pair of lanes at a time, and pass by all of them.
+        write      = Signal(parameter_write_layout(arch))
+        phase_bits = exact_log2(arch.phases)
         m.d.comb += write.eq(self.parameters)
-        write_phase = write.pair[exact_log2(lane_pairs):]
-        phase_bits  = exact_log2(arch.phases)
 
         results = Signal(data.ArrayLayout(signed(8), arch.lanes))
         moving  = current
         for p in range(lane_pairs):
             if p > 0:
-                moving = delay(m, moving, 1, name=f"turn_{p}")
+                moving = hop(m, moving, name=f"turn_{p}")
+                write  = hop(m, write, name=f"write_{p}")
+            write_phase = write.pair[exact_log2(lane_pairs):]
+            pair = hop(m, self.pair, name=f"pair_{p}")
             for j in (2*p, 2*p + 1):
                 m.submodules[f"lane_{j}"] = lane = RequantizeLane()
                 sums = Array(
@@ -131,9 +133,9 @@ class Requantizer(wiring.Component):
                           (arch.phases - 1 - f) * (lane_pairs - 1), name=f"kept_{f}_{j}")
                     for f in range(arch.phases))
                 m.d.comb += [
-                    lane.sum.eq(Mux(self.pair, self.operands[j], sums[moving.phase])),
+                    lane.sum.eq(Mux(pair, self.operands[j], sums[moving.phase])),
                     lane.entry.eq(Cat(moving.phase, moving.tag.slot)),
-                    lane.pair.eq(self.pair),
+                    lane.pair.eq(pair),
                     lane.clamp.eq(self.clamp),
                     lane.write_enable.eq(write.valid
                                          & (write.pair[:exact_log2(lane_pairs)] == p)),

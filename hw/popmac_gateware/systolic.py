@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from popmac.arch import ACCUMULATOR_BITS
 
-from .pipeline import delay
+from .pipeline import delay, hop
 from .primitives.multiplier import Multiplier
 from .tile import Tile, weight_write_layout
 from .weight_bank import weight_address_layout
@@ -119,9 +119,9 @@ class SystolicArray(wiring.Component):
         valid = delay(m, self.step.valid, self.latency - 2, name="valid")
         first = delay(m, self.step.first, self.latency - 2, name="first")
         for k in range(column_pairs):
-            correction = delay(m, correction, 1, name=f"correction_foot_{k}")
-            valid      = delay(m, valid, 1, name=f"valid_foot_{k}")
-            first      = delay(m, first, 1, name=f"first_foot_{k}")
+            correction = hop(m, correction, name=f"correction_foot_{k}")
+            valid      = hop(m, valid, name=f"valid_foot_{k}")
+            first      = hop(m, first, name=f"first_foot_{k}")
             for i in range(2):
                 column      = 2*k + i
                 difference  = Signal(signed(width), name=f"difference_{column}", reset_less=True)

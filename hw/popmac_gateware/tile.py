@@ -5,6 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .pe import PAIR, ProcessingElement
+from .pipeline import hop
 from .weight_bank import WeightBank, weight_address_layout
 
 
@@ -67,14 +68,9 @@ class Tile(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        address     = Signal(weight_address_layout(self.arch), reset_less=True)
-        write       = Signal(weight_write_layout(self.arch))
-        activations = Signal(PAIR, reset_less=True)
-        m.d.sync += [
-            address.eq(self.i_address),
-            write.eq(self.i_write),
-            activations.eq(self.i_activations),
-        ]
+        address     = hop(m, self.i_address, name="address")
+        write       = hop(m, self.i_write, name="write")
+        activations = hop(m, self.i_activations, name="activations")
         m.d.comb += [
             self.o_address.eq(address),
             self.o_write.eq(write),
@@ -82,10 +78,9 @@ class Tile(wiring.Component):
         ]
 
         # Follows the address at the pace of the memories.
-        use_tail = [address.tail]
-        for i in range(WeightBank.LATENCY):
-            use_tail.append(Signal(name=f"use_tail_{i}", reset_less=True))
-            m.d.sync += use_tail[-1].eq(use_tail[-2])
+        use_tail = address.tail
+        for cycle in range(WeightBank.LATENCY):
+            use_tail = hop(m, use_tail, name=f"use_tail_{cycle}")
 
         here  = write.valid & (write.column_pair == self.column_pair)
         banks = []
@@ -103,7 +98,7 @@ class Tile(wiring.Component):
             m.submodules[f"pe_{column}"] = pe = ProcessingElement(psum_width=self.psum_width)
             m.d.comb += [
                 pe.activations.eq(activations),
-                pe.use_tail.eq(use_tail[-1]),
+                pe.use_tail.eq(use_tail),
                 pe.i_psum.eq(self.i_psums[column]),
                 self.o_psums[column].eq(pe.o_psum),
             ]

@@ -4,6 +4,7 @@ from amaranth import *
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from .pipeline import delay, hop
 from .primitives.block_ram import BlockRam
 
 
@@ -70,15 +71,10 @@ class WeightBank(wiring.Component):
             m.submodules.tail = tail = memory.Memory(shape=16, depth=self.arch.tail_words, init=[])
             read  = tail.read_port(domain="comb")
             write = tail.write_port()
-            stage = Signal.like(read.addr, reset_less=True)
-            tail_data = Signal(16, reset_less=True)
-            m.d.sync += [
-                stage.eq(self.read_address.word),
-                tail_data.eq(read.data),
-            ]
+            word  = self.read_address.word[:len(read.addr)]
             m.d.comb += [
-                read.addr.eq(stage),
-                self.tail_data.eq(tail_data),
+                read.addr.eq(hop(m, word, name="tail_word")),
+                self.tail_data.eq(delay(m, read.data, 1, name="tail")),
                 write.addr.eq(self.write_address.word),
                 write.data.eq(self.write_data),
                 write.en.eq(self.write_enable & self.write_address.tail),

@@ -44,7 +44,7 @@ module DP16KD({', '.join(ports)});
         mode_is_not_modelled error();
     endgenerate
 """
-    for port, other in ("AB", "BA"):
+    for port in "AB":
         low  = f"{{{_scalars(f'DI{port}', 18)}}}"
         wide = f"{{{_scalars('DIB', 18)}, {_scalars('DIA', 18)}}}"
         text += f"""
@@ -69,15 +69,19 @@ module DP16KD({', '.join(ports)});
     wire [35:0] next_{port} = {{memory[base_{port} + 3], memory[base_{port} + 2],
                            memory[base_{port} + 1], memory[base_{port}]}};
     generate if (RESETMODE == "SYNC") begin
-        always @(posedge CLK{port}) begin
-            if (RST{port}) read_{port} <= 36'b0; else if (reading_{port}) read_{port} <= next_{port};
-            if (RST{port}) kept_{port} <= 36'b0; else if (OCE{port}) kept_{port} <= read_{port};
-        end
+        always @(posedge CLK{port})
+            if (RST{port}) read_{port} <= 36'b0;
+            else if (reading_{port}) read_{port} <= next_{port};
+        always @(posedge CLK{port})
+            if (RST{port}) kept_{port} <= 36'b0;
+            else if (OCE{port}) kept_{port} <= read_{port};
     end else begin
         always @(posedge CLK{port} or posedge RST{port})
-            if (RST{port}) read_{port} <= 36'b0; else if (reading_{port}) read_{port} <= next_{port};
+            if (RST{port}) read_{port} <= 36'b0;
+            else if (reading_{port}) read_{port} <= next_{port};
         always @(posedge CLK{port} or posedge RST{port})
-            if (RST{port}) kept_{port} <= 36'b0; else if (OCE{port}) kept_{port} <= read_{port};
+            if (RST{port}) kept_{port} <= 36'b0;
+            else if (OCE{port}) kept_{port} <= read_{port};
     end endgenerate
     wire [35:0] out_{port} = REGMODE_{port} == "OUTREG" ? kept_{port} : read_{port};
 """

@@ -5,6 +5,7 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from ..pipeline import delay, hop
 from .ecp5 import dp16kd, is_ecp5
 
 
@@ -87,15 +88,18 @@ class BlockRam(wiring.Component):
         per_block   = block_width // 9 * lane
         segments    = -(-self.depth // block_depth)
 
-        select = Signal(range(segments), reset_less=True)
-        stage  = Signal.like(select)
-        m.d.sync += [stage.eq(self.read_address[bits:]), select.eq(stage)]
-        data   = Array(Signal(self.width, name=f"data_{s}") for s in range(segments))
-        m.d.comb += self.read_data.eq(data[select])
+        data = [Signal(self.width, name=f"data_{s}") for s in range(segments)]
+        if segments == 1:
+            m.d.comb += self.read_data.eq(data[0])
+        else:
+            segment = delay(m, self.read_address[bits:], self.LATENCY - 1, name="segment")
+            for low in range(0, self.width, per_block): # a select for each column of blocks
+                column = slice(low, min(low + per_block, self.width))
+                select = hop(m, segment, name=f"select_{low}")
+                m.d.comb += self.read_data[column].eq(Array(d[column] for d in data)[select])
 
         for s in range(segments):
             for low in range(0, self.width, per_block):
-                used       = min(per_block, self.width - low)
                 written    = Signal(block_width, name=f"written_{s}_{low}")
                 read       = Signal(block_width, name=f"read_{s}_{low}")
                 mask       = Signal(block_width // 9, name=f"mask_{s}_{low}")
@@ -110,7 +114,6 @@ class BlockRam(wiring.Component):
                         mask[i].eq(self.write_enable[first // self.granularity]),
                     ]
                     assert first // self.granularity == (first + width - 1) // self.granularity
-                assert used
                 here = self.write_address[bits:] == s if segments > 1 else 1
                 m.submodules[f"block_{s}_{low}"] = dp16kd(width=block_width,
                     write_address=self.write_address[:bits], write_enable=mask.any() & here,

@@ -31,7 +31,7 @@ def load_inputs(path, names):
         If the file is none, or has other arrays.
     """
     try:
-        with np.load(Path(path), allow_pickle=False) as file:
+        with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             if not hasattr(file, "files"):
                 raise InputError(f"{path}: is a single array; inputs are an .npz file")
             arrays = {name: file[name] for name in file.files

@@ -101,7 +101,7 @@ def _plan(graph, node, arch, *, source, target, kernel, strides, dilation, befor
     # The array adds products of codes, and those that the fast inner product leaves in.
     bias      = bias[0].data.ravel().astype(np.int64) if bias else np.zeros(channels, np.int64)
     excess    = inner_product_excess(words).sum(axis=(1, 2, 3)).reshape(-1)[:channels]
-    bias      = bias - zero * kernel.sum(axis=(0, 1, 2), dtype=np.int64) - excess
+    bias      = bias - fitted.origin - excess - zero * kernel.sum(axis=(0, 1, 2), dtype=np.int64)
     bias      = np.where(fitted.is_constant, 0, bias)
     low, high = activation_range(node.attrs["activation"], output.scale[0], output.zero_point[0])
     return LayerPlan(
@@ -111,7 +111,7 @@ def _plan(graph, node, arch, *, source, target, kernel, strides, dilation, befor
         first_row=-before[0], first_column=-before[1] * source.pixel_bytes,
         source_words=-before[0] * source.row_pitch,
         height=source.height, row_bytes=source.row_bytes, padding=zero,
-        zero_point=int(output.zero_point[0]), low=int(low), high=int(high), group=target.group,
+        zero_point=fitted.zero_point, low=int(low), high=int(high), group=target.group,
         weights=words.reshape(-1, arch.rows, arch.columns),
         parameters=parameter_rows(
             isa.ChannelParameters, arch.columns, multiplier=fitted.multiplier, shift=fitted.shift,

@@ -7,7 +7,7 @@ from ...golden.arithmetic import activation_range
 from ..nest import Loop
 from ..plan import LayerPlan
 from ..records import parameter_rows
-from ..requantize_pair import fit_pair, sum_table
+from ..requantize_pair import fit_sum
 
 
 __all__ = ["lower_add"]
@@ -17,14 +17,8 @@ def lower_add(graph, node, storages, arch):
     """Layers of an ``Add`` node, word by word: both tensors and the result lie alike."""
     source = storages[node.inputs[0]].layout
     output = graph.tensors[node.output]
-    first, second = (graph.tensors[name] for name in node.inputs)
-    activation = node.attrs["activation"]
-    low, high = activation_range(activation, output.scale[0], output.zero_point[0])
-    limits    = {"zero_point": int(output.zero_point[0]), "low": int(low), "high": int(high)}
-    table     = sum_table(*((tensor.scale[0], int(tensor.zero_point[0]))
-                            for tensor in (first, second, output)), activation)
-    fitted    = fit_pair(table, float(first.scale[0]) / float(output.scale[0]),
-                         float(second.scale[0]) / float(output.scale[0]), **limits)
+    fitted    = fit_sum(graph, node)
+    low, high = activation_range(node.attrs["activation"], output.scale[0], output.zero_point[0])
     words     = -(-source.row_bytes // arch.word_bytes)
     blocks    = source.blocks if source.pixel_pitch == 1 else 1
     row       = source.row_pitch * arch.word_bytes
@@ -39,7 +33,8 @@ def lower_add(graph, node, storages, arch):
             "output_block": Loop(blocks, word=source.block_pitch, output=block),
         },
         height=source.height, row_bytes=words * arch.word_bytes,
-        **limits, group=arch.word_bytes, weights=np.zeros((0, arch.rows, arch.columns), np.int8),
+        zero_point=int(output.zero_point[0]), low=int(low), high=int(high),
+        group=arch.word_bytes, weights=np.zeros((0, arch.rows, arch.columns), np.int8),
         parameters=parameter_rows(
             isa.PairParameters, arch.columns,
             **{name: np.repeat(getattr(fitted, name), arch.columns) for name in (

@@ -64,10 +64,11 @@ def lower_average_pool_2d(graph, node, storages, arch):
                 target_bytes=first_row * target.row_pitch * target.word_bytes
                     + first_column * target.pixel_bytes,
                 height=source.height, row_bytes=source.row_bytes, padding=0,
-                zero_point=0, low=int(low), high=int(high), group=target.group,
+                zero_point=fitted.zero_point, low=int(low), high=int(high), group=target.group,
                 weights=identity,
                 parameters=parameter_rows(
                     isa.ChannelParameters, arch.columns,
+                    bias=np.repeat(-fitted.origin, arch.columns),
                     **{name: np.repeat(getattr(fitted, name), arch.columns) for name in (
                         "multiplier", "shift", "offset_positive", "offset_negative")}),
                 shared=True))

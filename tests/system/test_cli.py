@@ -1,0 +1,182 @@
+import json
+
+import numpy as np
+import pytest
+
+import popmac
+from popmac.cli import main
+
+
+@pytest.fixture
+def inputs(images, tmp_path):
+    path = tmp_path / "inputs.npz"
+    np.savez(path, image=images[:3])
+    return path
+
+
+def run(capsys, *arguments):
+    """Exit status, standard output and standard error of a command."""
+    try:
+        status = main([str(argument) for argument in arguments])
+    except SystemExit as exit:
+        status = exit.code
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def assert_refused(capsys, message, *arguments):
+    status, out, err = run(capsys, *arguments)
+    assert status == 2
+    assert out == ""
+    assert err.count("\n") == 1 and err.startswith("popmac: "), err
+    assert message in err
+
+
+def test_check(capsys, digits):
+    status, out, _ = run(capsys, "check", digits, "--target", "tiny", "--json")
+    result = json.loads(out)
+    assert status == 0 and result["supported"]
+    assert result["macs"] == result["macs_on_device"] > 0
+    assert [o["where"] for o in result["operators"]].count("host") == 1
+    assert result["operators"][-1] | {"name": None} == {
+        "index": 9, "op": "Softmax", "name": None, "where": "host",
+        "reason": "the device has no Softmax",
+        "remedy": "keep it if speed matters little, or change the model"}
+    status, out, _ = run(capsys, "check", digits)
+    assert status == 0 and "100.0% of 378,176 MACs on the device" in out
+
+
+def test_compile_and_run(capsys, digits, images, inputs, tmp_path):
+    program = tmp_path / "digits.popmac"
+    status, out, _ = run(capsys, "compile", digits, "--target", "tiny", "-o", program)
+    assert status == 0 and "MACs on the device" in out
+    results = []
+    for model in (program, digits):
+        output = tmp_path / "results.npz"
+        status, out, _ = run(capsys, "run", model, "--device", "golden:tiny", "--inputs", inputs,
+                             "-o", output)
+        assert status == 0 and "cycles" in out
+        with np.load(output) as file:
+            name, = file.files
+            results.append(file[name])
+    np.testing.assert_array_equal(*results)
+    with popmac.open("golden:tiny") as device:
+        np.testing.assert_array_equal(results[0], device.load(digits).run_many(images[:3]))
+
+
+def test_run_json(capsys, digits, inputs):
+    status, out, _ = run(capsys, "run", digits, "--device", "sim:tiny?link=fast", "--inputs",
+                         inputs, "--json")
+    result = json.loads(out)
+    assert status == 0 and result["samples"] == 3
+    assert result["counters"]["cycles"] > 1000
+
+
+def test_verify(capsys, digits, inputs):
+    status, out, _ = run(capsys, "verify", digits, "--device", "sim:tiny?link=fast", "--inputs",
+                         inputs)
+    assert status == 0
+    assert out.startswith("bit-exact: 10 tensors, ") and "3 inputs" in out and "LiteRT" in out
+    status, out, _ = run(capsys, "verify", digits, "--device", "golden:tiny", "--inputs", inputs,
+                         "--json")
+    result = json.loads(out)
+    assert status == 0 and result["bit_exact"] and result["first_difference"] is None
+    assert result["inputs"] == 3 and result["tensors"] == 10
+
+
+def test_inputs_may_be_called_x(capsys, digits, images, tmp_path):
+    np.savez(tmp_path / "x.npz", x=images[:1])
+    status, _, _ = run(capsys, "run", digits, "--device", "golden:tiny", "--inputs",
+                       tmp_path / "x.npz")
+    assert status == 0
+
+
+def test_demo(capsys):
+    status, out, _ = run(capsys, "demo", "--device", "sim:tiny?link=fast", "--images", "20")
+    assert status == 0
+    for expected in ("accuracy:", "bit-exact: 20 of 20", "cycles", " us at 100 MHz", "array"):
+        assert expected in out
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "text"])
+@pytest.mark.parametrize("command", ["check", "compile"])
+def test_damaged_models_are_refused(capsys, digits, tmp_path, damage, command):
+    data = bytearray(digits.read_bytes())
+    if damage == "flipped":
+        data[4] ^= 1
+    data = {"truncated": data[:len(data) // 3], "flipped": data, "empty": b"",
+            "text": b"hello\n" * 99}[damage]
+    path = tmp_path / "model.tflite"
+    path.write_bytes(data)
+    assert_refused(capsys, "model.tflite", command, path, "--target", "tiny")
+
+
+@pytest.mark.parametrize("position", [0, 9, 40, 5000, -40, -1])
+def test_damaged_programs_are_refused(capsys, digits, inputs, tmp_path, position):
+    path = tmp_path / "digits.popmac"
+    data = bytearray(popmac.compile(digits, target="tiny").to_bytes())
+    data[position] ^= 0x10
+    path.write_bytes(data)
+    assert_refused(capsys, "digits.popmac", "run", path, "--device", "golden:tiny",
+                   "--inputs", inputs)
+    path.write_bytes(data[:position])
+    assert_refused(capsys, "digits.popmac", "run", path, "--device", "golden:tiny",
+                   "--inputs", inputs)
+
+
+@pytest.mark.parametrize("arrays, message", [
+    ({"image": np.zeros((2, 9, 8, 1), np.int8)}, "must have shape (1, 8, 8, 1)"),
+    ({"image": np.zeros((2, 8, 8, 1), np.int32)}, "must be int8"),
+    ({"picture": np.zeros((2, 8, 8, 1), np.int8)}, "has no array 'image'; it has picture"),
+    ({"image": np.zeros((0, 8, 8, 1), np.int8)}, "at least one"),
+    ({"image": np.array(None)}, "is not an .npz file of arrays"),
+])
+@pytest.mark.parametrize("command", ["run", "verify"])
+def test_wrong_inputs_are_refused(capsys, digits, tmp_path, arrays, message, command):
+    path = tmp_path / "inputs.npz"
+    np.savez(path, **arrays)
+    assert_refused(capsys, message, command, digits, "--device", "golden:tiny", "--inputs", path)
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (("check", "no.tflite"), "no.tflite: No such file"),
+    (("check", "model.xyz"), "model.xyz"),
+    (("check", "{digits}", "--target", "huge"), "there is no target 'huge'; there are tiny, ulx"),
+    (("run", "{digits}", "--device", "golden:tiny", "--inputs", "no.npz"), "no.npz"),
+    (("run", "{digits}", "--device", "sim", "--inputs", "{inputs}"), "is no device"),
+    (("run", "{digits}", "--device", "serial:/dev/nothing", "--inputs", "{inputs}"), "nothing"),
+])
+def test_wrong_arguments_are_refused(capsys, digits, inputs, arguments, message):
+    arguments = [a.format(digits=digits, inputs=inputs) for a in arguments]
+    assert_refused(capsys, message, *arguments)
+
+
+def test_inputs_that_are_no_archive_are_refused(capsys, digits, tmp_path):
+    path = tmp_path / "inputs.npz"
+    path.write_bytes(b"PK\x03\x04" + bytes(100))
+    assert_refused(capsys, "inputs.npz", "run", digits, "--device", "golden:tiny",
+                   "--inputs", path)
+
+
+def test_unsupported_operators_are_listed(capsys, tmp_path):
+    from tflite_models import ModelBuilder
+    b = ModelBuilder()
+    x = b.input((1, 4, 4, 2), scale=0.1)
+    b.output(b.unary("ABS", b.unary("ABS", x)))
+    path = tmp_path / "abs.tflite"
+    path.write_bytes(b.build())
+    assert_refused(capsys, "0 ABS", "compile", path)
+    assert_refused(capsys, "1 ABS", "compile", path)
+    status, out, _ = run(capsys, "check", path, "--json")
+    result = json.loads(out)
+    assert status == 2 and not result["supported"]
+    assert [o["where"] for o in result["operators"]] == ["refused", "refused"]
+    assert all(o["reason"] and o["remedy"] for o in result["operators"])
+
+
+def test_usage(capsys):
+    assert run(capsys)[0] == 2
+    assert run(capsys, "fly")[0] == 2
+    for command in ("check", "compile", "run", "verify", "demo", "bench"):
+        status, out, _ = run(capsys, command, "--help")
+        assert status == 0 and "--json" in out

@@ -1,0 +1,49 @@
+"""Random models of single operators and of whole networks, through compiler and golden machine."""
+
+import numpy as np
+import pytest
+from network_models import random_network
+from operator_models import random_inputs, random_model
+
+import popmac
+from popmac.compiler.frontends.tflite import load_tflite
+from popmac.golden import layers
+from popmac.program import DeviceSegment
+
+
+DEVICE_OPERATORS = ["Conv2D", "FullyConnected", "Add", "AveragePool2D", "MaxPool2D", "Reshape"]
+
+
+@pytest.fixture(scope="module", params=["golden:tiny", "golden:ulx3s-85f"])
+def golden(request):
+    with popmac.open(request.param) as device:
+        yield device
+
+
+def check(device, graph, rng):
+    """Compare every tensor; whether anything ran on the device."""
+    program = popmac.compile(graph, target=device.arch)
+    inputs  = random_inputs(graph, rng)
+    actual  = device.load(program).trace(inputs)
+    for name, expected in layers.run(graph, inputs).items():
+        if not graph.tensors[name].is_constant:
+            np.testing.assert_array_equal(actual[name], expected, err_msg=name)
+    return any(isinstance(segment, DeviceSegment) for segment in program.segments)
+
+
+@pytest.mark.parametrize("op", DEVICE_OPERATORS)
+def test_operators(golden, rng, op):
+    on_device = [check(golden, load_tflite(random_model(op, rng), op), rng) for _ in range(25)]
+    assert op == "Reshape" or sum(on_device) > 2
+
+
+def test_networks(golden, rng):
+    checked = 0
+    while checked < 10:
+        graph = load_tflite(random_network(rng, int(rng.integers(5, 25))), "network")
+        try:
+            check(golden, graph, rng)
+        except popmac.UnsupportedModelError as error:
+            assert "are needed at the same time" in str(error) or "weight words" in str(error)
+            continue
+        checked += 1
