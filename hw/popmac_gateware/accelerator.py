@@ -9,7 +9,7 @@ from popmac import isa
 
 from .activation_memory import ActivationMemory
 from .address_generator import AddressGenerator
-from .host_bus import HostBus
+from .host_bus import READ, WRITE, HostBus
 from .host_port import HostPort
 from .pair_unit import PairUnit
 from .parameter_loader import ParameterLoader
@@ -17,6 +17,7 @@ from .pipeline import delay
 from .program_memory import ProgramMemory
 from .requantizer import Requantizer
 from .sequencer import Sequencer
+from .stream import StreamRegister
 from .systolic import SystolicArray
 from .tags import done_layout
 from .writeback import Writeback
@@ -43,7 +44,7 @@ class Accelerator(wiring.Component):
     -------
     host : ``In(HostBus())``
     idle : ``Out(1)``
-        Nothing changes before the next transfer on ``host``.
+        Nothing changes before the next transfer on ``host``, two cycles after the last one.
     """
 
     def __init__(self, arch):
@@ -69,9 +70,13 @@ class Accelerator(wiring.Component):
         drain     = to_start + requantizer.latency + arch.phases + writeback.LATENCY + 1
         m.submodules.sequencer = sequencer = Sequencer(arch, drain=drain)
 
-        # Host.
-        connect(m, flipped(self.host.write), host_port.write)
-        connect(m, flipped(self.host.read), host_port.read)
+        # Host. The link is on the other side of a register.
+        m.submodules.write_register = write_register = StreamRegister(WRITE)
+        m.submodules.read_register  = read_register  = StreamRegister(READ)
+        connect(m, flipped(self.host.write), write_register.i)
+        connect(m, write_register.o, host_port.write)
+        connect(m, flipped(self.host.read), read_register.i)
+        connect(m, read_register.o, host_port.read)
         connect(m, host_port.data, flipped(self.host.data))
         connect(m, flipped(self.host.run), sequencer.run)
         m.d.comb += [
@@ -82,8 +87,8 @@ class Accelerator(wiring.Component):
 
         # Whatever the host does has had its effect when a layer would have, too.
         quiet = Signal(range(drain + 1))
-        with m.If(sequencer.busy | self.host.write.valid | self.host.read.valid
-                  | self.host.run.valid | ~host_port.read.ready):
+        with m.If(sequencer.busy | self.host.run.valid | host_port.write.valid
+                  | host_port.read.valid | ~host_port.read.ready):
             m.d.sync += quiet.eq(drain)
         with m.Elif(quiet != 0):
             m.d.sync += quiet.eq(quiet - 1)
@@ -156,13 +161,15 @@ class Accelerator(wiring.Component):
         ]
         done = Signal(done_layout(arch))
         m.d.comb += [done.valid.eq(step.valid & step.last), done.tag.eq(step.tag)]
-        done = delay(m, done, array.latency + requantizer.lead, name="done")
+        done = delay(m, done, array.latency + requantizer.lead - 1, name="done")
         pair = Signal()
-        m.d.sync += pair.eq(layer.unit != isa.Unit.ARRAY)
+        m.d.sync += [
+            pair.eq(layer.unit != isa.Unit.ARRAY),
+            requantizer.start.eq(Mux(pair, pair_unit.done, done)),
+        ]
         m.d.comb += [
             requantizer.sums.eq(array.sums),
             requantizer.operands.eq(pair_unit.operands),
-            requantizer.start.eq(Mux(pair, pair_unit.done, done)),
             requantizer.pair.eq(pair),
             requantizer.last_phase.eq(layer.last_phase),
             requantizer.clamp.zero_point.eq(layer.zero_point),
@@ -174,7 +181,7 @@ class Accelerator(wiring.Component):
         # are issued from then on will find it in memory.
         results = requantizer.results
         m.d.comb += [
-            writeback.begin.eq(delay(m, sequencer.begin, 1, name="begin")),
+            writeback.begin.eq(delay(m, sequencer.begin, 2, name="begin")),
             *(writeback.output[name].eq(layer[name]) for name, _ in writeback.output.shape()),
             writeback.results.eq(results),
             sequencer.finished.eq(results.valid & results.last & results.tag.final),

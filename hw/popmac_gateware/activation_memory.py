@@ -109,7 +109,7 @@ class ActivationMemory(wiring.Component):
         # Cycle 3: select the bank of each byte. What lies before the offset is from the word
         # behind the first one.
         request  = delay(m, self.request, BlockRam.LATENCY, name="request")
-        banks    = [Signal(_BANK_BITS, name=f"bank_{i}", reset_less=True) for i in range(rows)]
+        banks    = [Signal(_BANK_BITS, name=f"from_{i}", reset_less=True) for i in range(rows)]
         m.d.sync += [banks[i].eq(request.word[:_BANK_BITS] + (i < request.offset))
                      for i in range(rows)]
         request  = delay(m, request, 1, name="s3_request")

@@ -40,7 +40,7 @@ class PairUnit(wiring.Component):
     maximum : ``In(1)``
         Take the greatest; constant during a layer.
     operands : ``Out(ArrayLayout(signed(ACCUMULATOR_BITS), lanes))``
-        Phase ``p`` of lane ``j`` is there ``p + j // 2`` cycles after ``done``.
+        Phase ``p`` of lane ``j`` is there ``1 + p + j // 2`` cycles after ``done``.
     done : ``Out(done_layout(arch))``
         Two cycles after the last step of a pixel.
     """
@@ -74,23 +74,21 @@ class PairUnit(wiring.Component):
                         first[i].eq(Mux(keep, held[i], new)),
                         second[i].eq(Mux(self.maximum, 0, new)),
                     ]
+        # Cycle 2: one phase after the other.
+        phase     = Signal(range(arch.phases))
+        following = Signal.like(phase)
+        m.d.comb += phase.eq(Mux(self.done.valid, 0, following))
         m.d.sync += [
+            following.eq(phase + 1),
             self.done.valid.eq(step.valid & step.last),
             self.done.tag.eq(step.tag),
         ]
-
-        phase = Signal(range(arch.phases))
-        following = Signal.like(phase)
-        m.d.comb += phase.eq(Mux(self.done.valid, 0, following))
-        m.d.sync += following.eq(phase + 1)
-
         for j in range(arch.lanes):
-            pair = Signal(PAIR_OPERANDS, name=f"pair_{j}")
+            pair     = Signal(PAIR_OPERANDS, name=f"pair_{j}")
             channels = [f * arch.lanes + j for f in range(arch.rows // arch.lanes)]
             m.d.comb += [
                 pair.first.eq(Array(first[c] for c in channels)[phase]),
                 pair.second.eq(Array(second[c] for c in channels)[phase]),
+                self.operands[j].eq(delay(m, pair.as_value(), 1 + j // 2, name=f"operands_{j}")),
             ]
-            m.d.comb += self.operands[j].eq(
-                delay(m, pair.as_value(), j // 2, name=f"operands_{j}"))
         return m

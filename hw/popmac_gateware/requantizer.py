@@ -125,7 +125,8 @@ class Requantizer(wiring.Component):
                 moving = hop(m, moving, name=f"turn_{p}")
                 write  = hop(m, write, name=f"write_{p}")
             write_phase = write.pair[exact_log2(lane_pairs):]
-            pair = hop(m, self.pair, name=f"pair_{p}")
+            pair  = hop(m, self.pair, name=f"pair_{p}")
+            clamp = hop(m, self.clamp, name=f"clamp_{p}")
             for j in (2*p, 2*p + 1):
                 m.submodules[f"lane_{j}"] = lane = RequantizeLane()
                 sums = Array(
@@ -136,7 +137,7 @@ class Requantizer(wiring.Component):
                     lane.sum.eq(Mux(pair, self.operands[j], sums[moving.phase])),
                     lane.entry.eq(Cat(moving.phase, moving.tag.slot)),
                     lane.pair.eq(pair),
-                    lane.clamp.eq(self.clamp),
+                    lane.clamp.eq(clamp),
                     lane.write_enable.eq(write.valid
                                          & (write.pair[:exact_log2(lane_pairs)] == p)),
                     lane.write_entry.eq(Cat(write_phase[:phase_bits], write.slot)),

@@ -9,6 +9,7 @@ from popmac import isa
 from .host_bus import RUN
 from .loop_nest import LoopNest
 from .parameter_loader import parameter_blocks_layout
+from .pipeline import delay
 from .program_memory import program_write_layout
 from .records import record_layout
 from .tags import parameter_slots, tag_layout
@@ -69,8 +70,8 @@ class Sequencer(wiring.Component):
     layer : ``Out(LAYER)``
         Descriptor of the layer whose results are being written.
     begin : ``Out(1)``
-        The first step of ``next_layer`` may be issued in the cycle after; from then on, ``layer``
-        is the same.
+        The first step of ``next_layer`` may be issued in the cycle after, from whose end on
+        ``layer`` is the same.
     issue : ``Out(issue_layout(arch))``
     finished : ``In(1)``
         The last results of the layer are being written; new steps will find them.
@@ -112,10 +113,10 @@ class Sequencer(wiring.Component):
         received = Signal(range(isa.COUNTER_ROW + 1))
         m.d.comb += self.next_layer.as_value().eq(Cat(rows))
         with m.If(self.reply_valid):
-            m.d.sync += received.eq(received + 1)
-            for i, row in enumerate(rows):
-                with m.If(received == i):
-                    m.d.sync += row.eq(self.reply_data)
+            m.d.sync += [
+                received.eq(received + 1),
+                Cat(rows).eq(Cat(rows[1:], self.reply_data)),
+            ]
 
         index      = Signal(8)
         last_index = Signal(8)
@@ -164,7 +165,7 @@ class Sequencer(wiring.Component):
         ]
         m.d.sync += available.eq(available + self.loaded - (go & release))
         with m.If(go & nest.last):
-            m.d.sync += [busy_for.eq(self.layer.last_phase), slot.eq(slot + release)]
+            m.d.sync += [busy_for.eq(self.next_layer.last_phase), slot.eq(slot + release)]
         with m.Elif(busy_for != 0):
             m.d.sync += busy_for.eq(busy_for - 1)
 
@@ -200,6 +201,10 @@ class Sequencer(wiring.Component):
                 m.d.sync += counters.eq(0)
         with m.If(self.finished):
             m.d.sync += in_flight.eq(0)
+
+        begun = delay(m, self.begin, 1, name="begun")
+        with m.If(begun):
+            m.d.sync += self.layer.eq(self.next_layer)
 
         left = Signal(range(self.drain + 1))
         m.d.sync += left.eq(self.drain)
@@ -239,7 +244,6 @@ class Sequencer(wiring.Component):
                 with m.If(~in_flight):
                     m.d.comb += self.begin.eq(1)
                     m.d.sync += [
-                        self.layer.eq(self.next_layer),
                         in_flight.eq(1),
                         written.eq(index),
                     ]

@@ -50,4 +50,4 @@ def test_matches_words(rng, arch, maximum):
         packed = (first & 2**17 - 1) | (second & 2**11 - 1) << 17
         for channel in range(arch.rows):
             phase, lane = divmod(channel, arch.lanes)
-            assert actual[t + phase + lane // 2, lane] == packed[channel]
+            assert actual[t + 1 + phase + lane // 2, lane] == packed[channel]

@@ -158,6 +158,13 @@ def test_inputs_that_are_no_archive_are_refused(capsys, digits, tmp_path):
                    "--inputs", path)
 
 
+def test_inputs_that_are_one_array_are_refused(capsys, digits, images, tmp_path):
+    path = tmp_path / "inputs.npy"
+    np.save(path, images)
+    assert_refused(capsys, "is a single array", "run", digits, "--device", "golden:tiny",
+                   "--inputs", path)
+
+
 def test_unsupported_operators_are_listed(capsys, tmp_path):
     from tflite_models import ModelBuilder
     b = ModelBuilder()

@@ -31,7 +31,8 @@ def load_inputs(path, names):
         If the file is none, or has other arrays.
     """
     try:
-        with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+        with Path(path).open("rb") as opened:
+            file = np.load(opened, allow_pickle=False)
             if not hasattr(file, "files"):
                 raise InputError(f"{path}: is a single array; inputs are an .npz file")
             arrays = {name: file[name] for name in file.files
