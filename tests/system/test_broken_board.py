@@ -4,9 +4,6 @@ import re
 
 import numpy as np
 import pytest
-from popmac_sim.board import SimulatedBoard
-from popmac_sim.verilated import cache_folder, compile_verilog
-from popmac_sim.verilog import write_verilog
 
 import popmac
 from popmac.arch import target
@@ -14,6 +11,9 @@ from popmac.driver.device import Device
 from popmac.driver.link import Link
 from popmac.verify import verify
 from popmac_gateware.core import Core
+from popmac_sim.board import SimulatedBoard
+from popmac_sim.verilated import cache_folder, compile_verilog
+from popmac_sim.verilog import write_verilog
 
 
 @pytest.fixture(scope="module")
