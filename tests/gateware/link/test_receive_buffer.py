@@ -1,3 +1,5 @@
+# amaranth: UnusedElaboratable=no
+
 from itertools import repeat
 
 import pytest
@@ -95,7 +97,7 @@ def test_what_does_not_fit_is_lost_whole(rng, simulate):
         else:
             lost += 1
     whole = sum(map(bool, received))
-    assert whole > 20 and lost > 20 and len(received) < len(frames)
+    assert whole > 10 and lost > 20 and len(received) < len(frames)
 
 
 def test_a_frame_appears_four_cycles_after_its_end(simulate):
