@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from operator_models import random_model
+from operator_models import random_inputs, random_model
 
 from popmac.compiler.frontends.tflite import load_tflite
 from popmac.compiler.requantize import FitError
@@ -94,7 +94,7 @@ def test_layers_agree_with_the_operator(op, rng):
             continue
         tried += 1
         output = graph.tensors[graph.outputs[0]]
-        inputs = models.random_inputs(graph, rng)
+        inputs = random_inputs(graph, rng)
         acc    = accumulators(graph, inputs)
         low, high = layers_range(graph)
         actual = fitted.apply(acc, low=low, high=high)
