@@ -21,7 +21,7 @@ RULES = {
     "sw/popmac/graph.py":     {"numpy", "popmac.errors"},
     "sw/popmac/golden":       {"numpy", "popmac.golden", *BASE},
     "sw/popmac/program.py":   {"numpy", "popmac.report", *BASE},
-    "sw/popmac/compiler":     {"numpy", "tflite", "flatbuffers", "popmac.golden", "popmac.program",
+    "sw/popmac/compiler":     {"numpy", "tflite", "flatbuffers", "onnx", "onnxruntime", "qonnx", "popmac.golden", "popmac.program",
                                "popmac.models", "popmac.compiler", *BASE},
     "sw/popmac/driver":       {"numpy", "serial", "popmac.protocol", "popmac.golden",
                                "popmac.program", "popmac.progress", "popmac.driver",
