@@ -130,7 +130,7 @@ async def run_testbenches(dut, inputs, testbenches, *, monitors=(), max_cycles):
         getattr(dut, name).value = 0
     context = Context(dut)
     if hasattr(dut, "clk"):
-        Clock(dut.clk, _PERIOD, unit="ns").start()
+        Clock(dut.clk, _PERIOD, unit="ns").start(start_high=False)
         dut.rst.value = 1
         await context.tick()
         dut.rst.value = 0

@@ -59,7 +59,7 @@ def test_runs_layers(rng, simulate, share):
             hold, ready, block_ready = (rng.random(3) < share).tolist()
             reply = replies.pop(t, None)
             blocks = sum(1 if layer["shared"] else layer["last"] + 1 for layer in announced)
-            load = loaded < blocks and loaded - released < slots and rng.random() > share
+            load = loaded < min(blocks, released + slots) and (not share or rng.random() < 0.1)
             ctx.set(dut.hold, hold)
             ctx.set(dut.request.ready, not ready)
             ctx.set(dut.blocks.ready, not block_ready)
