@@ -131,7 +131,7 @@ class Accelerator(wiring.Component):
         m.d.comb += [
             granted.eq(host_port.window_request.valid & ~requested),
             host_port.window_request.ready.eq(~requested),
-            sequencer.hold.eq(host_port.window_request.valid),
+            sequencer.hold.eq(delay(m, host_port.window_request.valid, 1, name="hold")),
             memory.request.eq(Mux(requested, addresses.request,
                                   host_port.window_request.payload)),
             host_port.window_valid.eq(

@@ -133,14 +133,14 @@ class Sequencer(wiring.Component):
                      for i, name in enumerate(isa.LEVELS)]
         slots     = parameter_slots(self.arch)
         slot      = Signal(range(slots))
-        available = Signal(range(slots + 1))
+        available = Signal(slots) # as many ones, from the lowest bit on, as there are blocks
         busy_for  = Signal.like(self.layer.last_phase)
         issuing   = Signal()
         go        = Signal()
         waits     = {
             "link":       self.hold,
             "requantise": nest.last & (busy_for != 0),
-            "parameters": nest.last & (available == 0),
+            "parameters": nest.last & ~available[0],
         }
         m.d.comb += [
             go.eq(issuing & ~Cat(waits.values()).any()),
@@ -163,7 +163,10 @@ class Sequencer(wiring.Component):
             self.issue.tag.final.eq(final),
             self.issue.tag.release.eq(release),
         ]
-        m.d.sync += available.eq(available + self.loaded - (go & release))
+        with m.If(self.loaded & ~(go & release)):
+            m.d.sync += available.eq(Cat(1, available))
+        with m.Elif(~self.loaded & go & release):
+            m.d.sync += available.eq(available[1:])
         with m.If(go & nest.last):
             m.d.sync += [busy_for.eq(self.next_layer.last_phase), slot.eq(slot + release)]
         with m.Elif(busy_for != 0):
@@ -211,6 +214,7 @@ class Sequencer(wiring.Component):
 
         def stop_if_aborted():
             with m.If(self.abort):
+                m.d.sync += issuing.eq(0)
                 m.next = "Stop"
 
         m.d.comb += self.busy.eq(1)
@@ -247,12 +251,12 @@ class Sequencer(wiring.Component):
                         in_flight.eq(1),
                         written.eq(index),
                     ]
+                    m.d.sync += issuing.eq(1)
                     m.next = "Issue"
                 stop_if_aborted()
             with m.State("Issue"):
-                m.d.comb += issuing.eq(1)
                 with m.If(go & final):
-                    m.d.sync += index.eq(index + 1)
+                    m.d.sync += [index.eq(index + 1), issuing.eq(0)]
                     with m.If(index == last_index):
                         m.next = "Finish"
                     with m.Else():
