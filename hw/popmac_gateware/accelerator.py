@@ -70,14 +70,16 @@ class Accelerator(wiring.Component):
         drain     = to_start + requantizer.latency + arch.phases + writeback.LATENCY + 1
         m.submodules.sequencer = sequencer = Sequencer(arch, drain=drain)
 
-        # Host. The link is on the other side of a register.
+        # Host. The link is on the other side of registers.
         m.submodules.write_register = write_register = StreamRegister(WRITE)
         m.submodules.read_register  = read_register  = StreamRegister(READ)
+        m.submodules.data_register  = data_register  = StreamRegister(8)
         connect(m, flipped(self.host.write), write_register.i)
         connect(m, write_register.o, host_port.write)
         connect(m, flipped(self.host.read), read_register.i)
         connect(m, read_register.o, host_port.read)
-        connect(m, host_port.data, flipped(self.host.data))
+        connect(m, host_port.data, data_register.i)
+        connect(m, data_register.o, flipped(self.host.data))
         connect(m, flipped(self.host.run), sequencer.run)
         m.d.comb += [
             sequencer.abort.eq(self.host.abort),

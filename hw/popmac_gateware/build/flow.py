@@ -84,6 +84,7 @@ def build(arch, folder, *, tools, seeds=1, progress=lambda stage: None):
     device   = DEVICES[platform.device]
     folder   = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    sources  = arch.to_json() + _sources() # as they are now
     stages   = []
 
     def run(name, action, *, inputs=(), outputs=(), parameters=""):
@@ -111,12 +112,12 @@ def build(arch, folder, *, tools, seeds=1, progress=lambda stage: None):
         (folder / "floorplan.json").write_text(json.dumps(netlist))
 
     run("elaborate", elaborate, outputs=["top.il", "top.lpf"],
-        parameters=arch.to_json() + _sources())
+        parameters=sources)
     run("synthesis", lambda: call("yosys", "-p", _SYNTHESIS, log="synthesis.log"),
         inputs=["top.il"], outputs=["netlist.json"],
         parameters=_SYNTHESIS + tools.version("yosys"))
     run("floorplan", place_blocks, inputs=["netlist.json"], outputs=["floorplan.json"],
-        parameters=arch.to_json() + _sources())
+        parameters=sources)
 
     options = [f"--{device.option}", "--package", _PACKAGES[platform.package],
                "--speed", platform.speed,
@@ -143,7 +144,7 @@ def build(arch, folder, *, tools, seeds=1, progress=lambda stage: None):
         parameters=tools.version("ecppack"))
     run("picture", lambda: write_picture(folder / f"seed_{seed}.placed.json",
                                          folder / "placement.svg"),
-        inputs=[f"seed_{seed}.placed.json"], outputs=["placement.svg"], parameters=_sources())
+        inputs=[f"seed_{seed}.placed.json"], outputs=["placement.svg"], parameters=sources)
 
     clock    = clock_mhz(report)
     manifest = {
