@@ -117,6 +117,8 @@ class Sequencer(wiring.Component):
                 received.eq(received + 1),
                 Cat(rows).eq(Cat(rows[1:], self.reply_data)),
             ]
+        complete = Signal() # for one cycle
+        m.d.sync += complete.eq(0)
 
         index      = Signal(8)
         last_index = Signal(8)
@@ -134,7 +136,7 @@ class Sequencer(wiring.Component):
         step  = Signal(data.StructLayout({
             "goes_on": len(isa.LEVELS), "first": 1, "last": 1, "final": 1, "release": 1,
         }))
-        stale = Signal() # ``step`` is not of this layer
+        stale = Signal() # ``step`` is not of this layer, but the nest is
         final = nest.goes_on == 0
 
         # What a step has to wait for.
@@ -152,6 +154,7 @@ class Sequencer(wiring.Component):
         m.d.comb += [
             go.eq(issuing & ~Cat(waits.values()).any()),
             nest.advance.eq(go | stale),
+            nest.begin.eq(complete),
         ]
         with m.If(nest.advance):
             m.d.sync += [
@@ -162,6 +165,8 @@ class Sequencer(wiring.Component):
                 step.release.eq(nest.last & (final | (nest.goes_on[5] & ~self.next_layer.shared))),
                 stale.eq(0),
             ]
+        with m.If(complete):
+            m.d.sync += stale.eq(1)
 
         # The step, and the label of the pixel that it belongs to.
         m.d.comb += [
@@ -249,12 +254,12 @@ class Sequencer(wiring.Component):
                 with m.If(self.request.valid & self.request.ready):
                     m.d.sync += asked.eq(asked + 1)
                 with m.If(received == isa.COUNTER_ROW):
+                    m.d.sync += complete.eq(1)
                     m.next = "Announce"
                 stop_if_aborted()
             with m.State("Announce"):
                 m.d.sync += [asked.eq(0), received.eq(0)]
-                m.d.comb += [self.blocks.valid.eq(1), nest.begin.eq(1)]
-                m.d.sync += stale.eq(1)
+                m.d.comb += self.blocks.valid.eq(1)
                 with m.If(self.blocks.ready):
                     m.next = "Begin"
                 stop_if_aborted()
