@@ -4,7 +4,7 @@ from pathlib import Path
 
 from amaranth.back import rtlil
 
-from popmac_gateware.boards.platforms import PLATFORMS
+from popmac_gateware.boards.platforms import BOARDS
 from popmac_gateware.build.flow import SYNTHESIS
 from popmac_gateware.build.tools import Tools
 from popmac_gateware.core import Core
@@ -57,7 +57,7 @@ def synthesise(arch, folder, *, edit=lambda verilog: verilog):
     folder = Path(folder)
     (folder / "models.v").write_text(ecp5_models())
     (folder / "top.il").write_text(
-        rtlil.convert(Core(arch), name="board", platform=PLATFORMS[arch.name]()))
+        rtlil.convert(Core(arch), name="board", platform=BOARDS[arch.name].platform()))
     script = SYNTHESIS.format(top="board") + "write_verilog -noattr mapped.v"
     Tools().run("yosys", "-p", script, folder=folder, log=folder / "synthesis.log", limit=_LIMIT)
     mapped = folder / "mapped.v"

@@ -6,7 +6,7 @@ import pytest
 
 from popmac.arch import TARGETS
 from popmac_gateware.boards.board import Board
-from popmac_gateware.boards.platforms import PLATFORMS
+from popmac_gateware.boards.platforms import BOARDS
 from popmac_gateware.primitives.pll import pll_dividers
 
 
@@ -17,14 +17,15 @@ def statements(text):
     return {line for line in text.splitlines() if line and not line.startswith("#")}
 
 
-@pytest.mark.parametrize("file, target", [("ulx3s.lpf", "tiny")])
+@pytest.mark.parametrize("file, target", [("ulx3s.lpf", "ulx3s-12f"),
+                                          ("icepi-zero.lpf", "icepi-zero")])
 def test_constraints_are_those_of_the_platform(file, target):
-    plan = PLATFORMS[target]().prepare(Board(TARGETS[target]), "top")
+    plan = BOARDS[target].platform().prepare(Board(TARGETS[target]), "top")
     assert statements((CONSTRAINTS / file).read_text()) == statements(plan.files["top.lpf"])
 
 
 def test_every_target_has_a_board():
-    assert set(PLATFORMS) == set(TARGETS)
+    assert set(BOARDS) == set(TARGETS)
 
 
 @pytest.mark.parametrize("to_hz", [25_000_000, 50_000_000, 87_500_000, 100_000_000, 112_500_000,

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from popmac.arch import TARGETS
-from popmac_gateware.boards.platforms import PLATFORMS
+from popmac_gateware.boards.platforms import BOARDS
 from popmac_gateware.build.devices import DEVICES
 from popmac_gateware.build.floorplan import floorplan
 
@@ -34,10 +34,10 @@ def cells_of(arch, *, weight_blocks=1):
 
 
 def device_of(arch):
-    return DEVICES[PLATFORMS[arch.name].device]
+    return DEVICES[BOARDS[arch.name].platform.device]
 
 
-@pytest.mark.parametrize("name", sorted(PLATFORMS))
+@pytest.mark.parametrize("name", sorted(BOARDS))
 def test_every_block_has_a_place_of_its_own(name):
     arch   = TARGETS[name]
     device = device_of(arch)
@@ -51,7 +51,7 @@ def test_every_block_has_a_place_of_its_own(name):
     assert all(site in exist[cells[cell]] for cell, site in places.items())
 
 
-@pytest.mark.parametrize("name", sorted(PLATFORMS))
+@pytest.mark.parametrize("name", sorted(BOARDS))
 def test_weights_are_beside_their_multipliers(name):
     arch   = TARGETS[name]
     places = floorplan(cells_of(arch), arch, device_of(arch))

@@ -15,7 +15,7 @@ import popmac_gateware
 from popmac.errors import ToolError
 
 from ..boards.board import Board
-from ..boards.platforms import PLATFORMS
+from ..boards.platforms import BOARDS
 from ..primitives.pll import pll_dividers
 from .devices import DEVICES
 from .floorplan import floorplan
@@ -74,9 +74,9 @@ def build(arch, folder, *, tools, seeds=1, progress=lambda stage: None):
     ToolError
         If a program fails, or the target has no board.
     """
-    if arch.name not in PLATFORMS:
-        raise ToolError(f"there is no board for {arch.name!r}; there are {', '.join(PLATFORMS)}")
-    platform = PLATFORMS[arch.name]()
+    if arch.name not in BOARDS:
+        raise ToolError(f"there is no board for {arch.name!r}; there are {', '.join(BOARDS)}")
+    platform = BOARDS[arch.name].platform()
     try:
         pll_dividers(int(platform.default_clk_frequency), arch.clock_hz)
     except ValueError as error:

