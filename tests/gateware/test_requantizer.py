@@ -6,7 +6,6 @@ from popmac.arch import target
 from popmac.golden.requantize import requantize, requantize_pair
 from popmac_gateware.requantizer import Requantizer
 from popmac_gateware.tags import parameter_slots
-from popmac_sim.testbench import simulate
 
 
 CLAMP = {"zero_point": 3, "low": -100, "high": 120}
@@ -35,7 +34,7 @@ def random_records(rng, arch, pair):
 @pytest.mark.parametrize("pair", [0, 1])
 @pytest.mark.parametrize("arch", [target("tiny"), target("ulx3s-85f")], ids=lambda arch: arch.name)
 @pytest.mark.parametrize("last_phase", [0, 1])
-def test_matches_golden(rng, arch, last_phase, pair):
+def test_matches_golden(rng, simulate, arch, last_phase, pair):
     dut     = Requantizer(arch)
     pixels  = 60
     records, arrays = random_records(rng, arch, pair)

@@ -6,7 +6,6 @@ import pytest
 from popmac.arch import target
 from popmac.golden.array import column_sums
 from popmac_gateware.systolic import SystolicArray
-from popmac_sim.testbench import simulate
 
 
 TINY     = target("tiny")
@@ -31,7 +30,7 @@ def write_words(ctx, dut, arch, words):
     replace(TINY, weight_words=16, tail_words=0),
     replace(TINY, weight_words=16, rows=8, columns=16),
 ], ids=lambda arch: f"{arch.rows}x{arch.columns}+{arch.tail_words}")
-def test_matches_golden(rng, arch, operands):
+def test_matches_golden(rng, simulate, arch, operands):
     steps   = 200
     weights = rng.choice(operands, (arch.all_weight_words, arch.rows, arch.columns)).astype(np.int8)
     windows = rng.choice(operands, (steps, arch.rows)).astype(np.int8)

@@ -1,11 +1,13 @@
 """Measure the simulated board: how long it takes to build, and how fast it runs."""
 
+import tempfile
 import time
 
 import numpy as np
 
 from ..arch import target
-from ..driver.urls import open_device
+from ..driver.device import Device
+from ..driver.link import Link
 from ..errors import ToolError
 from .output import print_json, print_table
 
@@ -25,35 +27,37 @@ def execute(options):
 
     from ..models import load
     try:
-        from popmac_sim.board import build_board
+        from popmac_sim.board import SimulatedBoard, build_board
     except ImportError as error:
         raise ToolError(f'the simulated board needs {error.name}: pip install "popmac[sim]"') \
             from None
-    arch  = target(options.target)
-    begin = time.perf_counter()
-    build_board(arch, again=True)
-    build = time.perf_counter() - begin
+    arch = target(options.target)
+    with tempfile.TemporaryDirectory() as empty:
+        begin = time.perf_counter()
+        build_board(arch, folder=empty)
+        build = time.perf_counter() - begin
 
     graph = load(options.model or files("popmac") / "zoo" / "digits.tflite")
     rng   = np.random.default_rng(0)
     x     = {name: rng.integers(-128, 128, graph.tensors[name].shape).astype(np.int8)
              for name in graph.inputs}
-    with open_device(f"sim:{arch.name}?link=fast") as device:
-        session   = device.load(graph)
+    board = SimulatedBoard(build_board(arch), arch, fast=True)
+    with Device(Link(board)) as device:
+        session = device.load(graph)
         session.run(x)
-        transport = device.link.transport
-        cycles    = transport.simulated
-        begin     = time.process_time()
+        cycles  = board.simulated
+        begin   = time.process_time()
         while time.process_time() - begin < 3:
             session.run(x)
-        speed     = (transport.simulated - cycles) / (time.process_time() - begin)
+        speed   = (board.simulated - cycles) / (time.process_time() - begin)
+        count   = session.counters["cycles"]
     result = {"target": arch.name, "build_seconds": build, "cycles_per_second": speed,
-              "model": graph.name, "cycles": session.counters["cycles"]}
+              "model": graph.name, "cycles": count}
     if options.json:
         print_json(result)
     else:
         print_table(f"simulated {arch.name}", ["figure", ">value"], [
             ("build, from sources to library", f"{build:.0f} s"),
             (f"speed with {graph.name}, one core", f"{speed:,.0f} cycles/s"),
-            ("cycles of an inference", session.counters["cycles"]),
+            ("cycles of an inference", f"{count:,}"),
         ])
