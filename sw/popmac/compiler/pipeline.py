@@ -14,25 +14,41 @@ from .allocate import Lifetime, MemoryFullError, allocate
 from .cycles import predict
 from .emit import emit
 from .lowering.convolution import lower_conv_2d, lower_fully_connected
+from .lowering.depthwise import lower_depthwise_conv_2d
 from .lowering.elementwise import lower_add
-from .lowering.pooling import lower_average_pool_2d, lower_max_pool_2d
+from .lowering.movement import (
+    lower_concatenation,
+    lower_pad,
+    lower_resize,
+    lower_split,
+    lower_strided_slice,
+)
+from .lowering.pooling import lower_average_pool_2d, lower_max_pool_2d, lower_mean
 from .macs import node_macs
 from .placement import Verdict, place
 from .requantize import FitError
 from .segments import cut
 from .storage import resolve_storage
+from .view import RESHAPES
 
 
 __all__ = ["compile_graph"]
 
 
 LOWERINGS = {
-    "Conv2D":         lower_conv_2d,
-    "FullyConnected": lower_fully_connected,
-    "AveragePool2D":  lower_average_pool_2d,
-    "MaxPool2D":      lower_max_pool_2d,
-    "Add":            lower_add,
-    "Reshape":        lambda graph, node, storages, arch: [],
+    "Conv2D":                lower_conv_2d,
+    "DepthwiseConv2D":       lower_depthwise_conv_2d,
+    "FullyConnected":        lower_fully_connected,
+    "AveragePool2D":         lower_average_pool_2d,
+    "MaxPool2D":             lower_max_pool_2d,
+    "Mean":                  lower_mean,
+    "Add":                   lower_add,
+    "Concatenation":         lower_concatenation,
+    "Split":                 lower_split,
+    "StridedSlice":          lower_strided_slice,
+    "Pad":                   lower_pad,
+    "ResizeNearestNeighbor": lower_resize,
+    **dict.fromkeys(RESHAPES, lambda graph, node, storages, arch: []),
 }
 
 

@@ -3,10 +3,14 @@
 from dataclasses import dataclass, replace
 
 from ..layout import Layout, linear, planar
-from .view import image_shape
+from .view import RESHAPES, image_shape
 
 
 __all__ = ["Storage", "resolve_storage"]
+
+
+#: Operators whose operands have to lie alike.
+PAIRS = ("Add",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +65,7 @@ def resolve_storage(graph, nodes, arch):
         return name
 
     for node in nodes:
-        if node.op == "Reshape":
+        if node.op in RESHAPES:
             origin[node.output] = find(node.inputs[0])
 
     groups = {}
@@ -75,22 +79,35 @@ def resolve_storage(graph, nodes, arch):
         shape  = image_shape(graph.tensors[first].shape)
         others = [name for name in names if image_shape(graph.tensors[name].shape) != shape
                   and not _read_in_any_order(graph, nodes, name)]
-        layout = planar(shape, arch.word_bytes)
+        layout = planar(shape, arch.word_bytes, dense=_is_dense(nodes, names))
         if others:
             layout = linear(shape, arch.word_bytes)
             if layout is None or any(
                     linear(image_shape(graph.tensors[name].shape), arch.word_bytes) is None
                     for name in others):
                 for node in nodes:
-                    if node.op == "Reshape" and node.output in names:
+                    if node.op in RESHAPES and node.output in names:
                         failed[node.name] = "rows of the tensor do not fill words of memory"
                 continue
         storage = Storage(tuple(names), shape, layout)
         storages.update(dict.fromkeys(names, storage))
+
+    for node in nodes:
+        if node.op in PAIRS:
+            layouts = {storages[name].layout for name in node.inputs if name in storages}
+            if len(layouts) > 1:
+                failed[node.name] = "its operands lie differently in memory"
     return storages, failed
 
 
+def _is_dense(nodes, names):
+    """Whether the host writes a tensor and only convolutions read it, from any byte on."""
+    return not any(name in node.outputs and node.op not in RESHAPES
+                   for node in nodes for name in names) \
+        and all(node.op == "Conv2D" for node in nodes for name in names if name in node.inputs)
+
+
 def _read_in_any_order(graph, nodes, name):
-    readers = [node for node in nodes if name in node.inputs and node.op != "Reshape"]
+    readers = [node for node in nodes if name in node.inputs and node.op not in RESHAPES]
     return all(node.op == "FullyConnected" and image_shape(graph.tensors[name].shape)[:2] == (1, 1)
                for node in readers)

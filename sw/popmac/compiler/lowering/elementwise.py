@@ -8,31 +8,24 @@ from ..nest import Loop
 from ..plan import LayerPlan
 from ..records import parameter_rows
 from ..requantize_pair import fit_sum
+from .copy import word_loops
 
 
 __all__ = ["lower_add"]
 
 
 def lower_add(graph, node, storages, arch):
-    """Layers of an ``Add`` node, word by word: both tensors and the result lie alike."""
-    source = storages[node.inputs[0]].layout
+    """Layers of an ``Add`` node, word by word: both operands lie alike."""
+    source, target = storages[node.inputs[0]].layout, storages[node.output].layout
     output = graph.tensors[node.output]
     fitted    = fit_sum(graph, node)
     low, high = activation_range(node.attrs["activation"], output.scale[0], output.zero_point[0])
-    words     = -(-source.row_bytes // arch.word_bytes)
-    blocks    = source.blocks if source.pixel_pitch == 1 else 1
-    row       = source.row_pitch * arch.word_bytes
-    block     = source.block_pitch * arch.word_bytes
+    loops, row_bytes = word_loops(source, target)
     return [LayerPlan(
         node=node.name, op=node.op, source=node.inputs[0], second=node.inputs[1],
         target=node.output, unit=isa.Unit.PAIR,
-        loops={
-            "kernel_row":   Loop(2), # the distance of the tensors is known later
-            "column":       Loop(words, column=arch.word_bytes, output=arch.word_bytes),
-            "row":          Loop(source.height, word=source.row_pitch, output=row),
-            "output_block": Loop(blocks, word=source.block_pitch, output=block),
-        },
-        height=source.height, row_bytes=words * arch.word_bytes,
+        loops={"kernel_row": Loop(2), **loops}, # the distance of the tensors is known later
+        height=source.height, row_bytes=row_bytes,
         zero_point=int(output.zero_point[0]), low=int(low), high=int(high),
         group=arch.word_bytes, weights=np.zeros((0, arch.rows, arch.columns), np.int8),
         parameters=parameter_rows(
