@@ -28,8 +28,8 @@ RULES = {
                                "popmac.compiler.compile_model", *BASE},
     "hw/popmac_gateware":     {"amaranth", "amaranth_boards", "popmac_gateware", "popmac.arch",
                                "popmac.isa", "popmac.protocol"},
-    "sim/popmac_sim":         {"amaranth", "numpy", "rich", "popmac", "popmac_gateware",
-                               "popmac_sim"},
+    "sim/popmac_sim":         {"amaranth", "cocotb", "cocotb_tools", "numpy", "rich", "popmac",
+                               "popmac_gateware", "popmac_sim"},
 }
 
 

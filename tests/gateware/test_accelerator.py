@@ -87,7 +87,8 @@ def random_layer(rng, arch, parameters, words):
     return isa.Layer(
         **fields, first_row=-top, first_column=-left * source.pixel_bytes,
         first_word=-top * source.row_pitch % 2**16,
-        first_weight=int(rng.integers(words - used + 1)), height=height,
+        first_weight=int(rng.integers(words - used + 1)),
+        height=height,
         row_bytes=source.row_bytes, padding=int(rng.integers(-128, 128)), unit=unit,
         parameters=parameters, shared=int(rng.random() < 0.3),
         zero_point=int(rng.integers(-128, 128)), low=low, high=high,

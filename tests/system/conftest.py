@@ -1,11 +1,18 @@
 """Models, images and devices of the tests of whole systems."""
 
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import popmac
+
+
+#: Published models, beside the project; where they are missing, their tests are not collected.
+MODELS = Path(__file__).parents[3] / "shared" / "models"
+
+collect_ignore = [] if MODELS.is_dir() else ["test_published_models.py"]
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,37 @@
+"""Networks of MLPerf Tiny on the simulated board, tensor by tensor."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import popmac
+from popmac.verify import verify
+
+
+MODELS = Path(__file__).parents[3] / "shared" / "models"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, cycles", [
+    ("ad_ad01_int8", 1_600), ("ic_pretrainedResnet_quant", 60_000),
+])
+def test_bit_exact(rng, name, cycles):
+    path  = MODELS / f"{name}.tflite"
+    graph = popmac.load(path)
+    (x,)  = (graph.tensors[n] for n in graph.inputs)
+    shape = (7, *x.shape[1:])
+    inputs = np.concatenate([
+        rng.integers(-128, 128, shape), rng.choice([-128, 127], shape),
+        np.broadcast_to(np.reshape([-128, -127, -1, 0, 1, 126, 127], (7,) + (1,) * len(shape[1:])),
+                        shape),
+    ]).astype(np.int8)
+    with popmac.open("sim:ulx3s-85f?link=fast") as device:
+        result = verify(path, device, {x.name: inputs})
+        assert result.bit_exact, result
+        program = popmac.compile(graph, target="ulx3s-85f")
+        session = device.load(program)
+        session.run(inputs[0])
+        assert session.counters["cycles"] <= cycles
+    assert program.macs_on_device == program.macs
+    assert result.inputs == 21
