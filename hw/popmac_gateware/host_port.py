@@ -9,6 +9,7 @@ from popmac import isa
 from popmac.protocol import Space
 
 from .activation_memory import activation_write_layout, window_request_layout
+from .function_table import table_write_layout
 from .host_bus import READ, WRITE
 from .program_memory import program_write_layout
 from .tile import weight_write_layout
@@ -24,7 +25,8 @@ class HostPort(wiring.Component):
     """Turns byte accesses into accesses of the width of each memory.
 
     Rows of program memory are 64 addresses apart, of which the first 36 are used, and are read
-    from the first. Weight memory takes two bytes at a time and cannot be read.
+    from the first. Weight memory, and the tables behind it, take two bytes at a time and cannot be
+    read.
 
     Parameters
     ----------
@@ -37,6 +39,7 @@ class HostPort(wiring.Component):
     data : ``Out(stream.Signature(8))``
     activation_write : ``Out(stream.Signature(activation_write_layout(arch)))``
     weight_write : ``Out(weight_write_layout(arch))``
+    table_write : ``Out(table_write_layout())``
     program_write : ``Out(stream.Signature(program_write_layout(arch)))``
     window_request : ``Out(stream.Signature(window_request_layout(arch)))``
         One window, whose first byte is the one to read.
@@ -55,6 +58,7 @@ class HostPort(wiring.Component):
             "data":             Out(stream.Signature(8)),
             "activation_write": Out(stream.Signature(activation_write_layout(arch))),
             "weight_write":     Out(weight_write_layout(arch)),
+            "table_write":      Out(table_write_layout()),
             "program_write":    Out(stream.Signature(program_write_layout(arch))),
             "window_request":   Out(stream.Signature(window_request_layout(arch))),
             "window_valid":     In(1),
@@ -92,7 +96,11 @@ class HostPort(wiring.Component):
         pair_bits = exact_log2(arch.columns) - 1
         row_bits  = exact_log2(arch.rows)
         word      = address >> (1 + pair_bits + row_bits)
+        tables    = arch.all_weight_words * arch.weight_word_bytes # where they begin
         m.d.sync += [
+            self.table_write.valid.eq(0),
+            self.table_write.address.eq((address >> 1) - tables // 2),
+            self.table_write.data.eq(collected[-16:]),
             self.weight_write.valid.eq(0),
             self.weight_write.column_pair.eq(address[1:1 + pair_bits]),
             self.weight_write.row.eq(address[1 + pair_bits:1 + pair_bits + row_bits]),
@@ -109,7 +117,11 @@ class HostPort(wiring.Component):
                 ]
             with m.Case(Space.WEIGHT):
                 m.d.comb += self.write.ready.eq(1)
-                m.d.sync += self.weight_write.valid.eq(self.write.valid & address[0])
+                with m.If(self.write.valid & address[0]):
+                    m.d.sync += [
+                        self.weight_write.valid.eq(address < tables),
+                        self.table_write.valid.eq(address >= tables),
+                    ]
             with m.Case(Space.PROGRAM):
                 m.d.comb += [
                     last_byte.eq(address[:_ROW_SHIFT] == isa.ROW_BYTES - 1),
