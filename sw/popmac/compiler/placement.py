@@ -8,7 +8,7 @@ from ..golden.layers.resize import nearest_pixels
 from .view import RESHAPES, image_shape
 
 
-__all__ = ["Verdict", "place"]
+__all__ = ["FUNCTIONS", "Verdict", "place"]
 
 
 MAX_SIZE     = 1024 # of an image, in pixels
@@ -24,6 +24,10 @@ class Verdict:
     reason: str
     remedy: str
 
+
+#: Operators that make a code of one code.
+FUNCTIONS = ("HardSwish", "LeakyRelu", "Logistic", "Quantize", "Relu", "Relu0To1", "Relu6",
+             "ReluN1To1", "Tanh")
 
 _KEEP = "keep it if speed matters little, or change the model"
 
@@ -197,13 +201,35 @@ def _check_resize(graph, node):
     return None
 
 
-def _check_add(graph, node):
-    shapes = {graph.tensors[name].shape for name in (*node.inputs, *node.outputs)}
+def _check_arithmetic(graph, node):
+    constants = [graph.tensors[name] for name in node.inputs if graph.tensors[name].is_constant]
+    if len(constants) == 1:
+        constant, = constants
+        output    = graph.tensors[node.output]
+        source,   = (graph.tensors[name] for name in node.inputs if name != constant.name)
+        if constant.data.size != np.prod(constant.shape[-1:], dtype=int) \
+                or image_shape(source.shape) != image_shape(output.shape):
+            return Verdict("its constant is not one value, or one per channel",
+                           "fold it into the layer before")
+        return None
+    return _check_pair(graph, node)
+
+
+def _check_pair(graph, node):
+    shapes = {image_shape(graph.tensors[name].shape) for name in (*node.inputs, *node.outputs)}
     if any(graph.tensors[name].is_constant for name in node.inputs):
-        return Verdict("one operand is constant", "fold it into the bias of the layer before")
+        return Verdict("one operand is constant", _KEEP)
     if len(shapes) != 1:
         return Verdict(f"its tensors have different shapes: {sorted(shapes)}",
-                       "use tensors of the same shape")
+                       "use tensors of the same shape, or one value per channel")
+    return None
+
+
+def _check_broadcast(graph, node):
+    source, target = (image_shape(graph.tensors[name].shape) for name in
+                      (node.inputs[0], node.output))
+    if source != (1, 1, target[2]):
+        return Verdict("it is not one value per channel", _KEEP)
     return None
 
 
@@ -214,7 +240,10 @@ _CHECKS = {
     "AveragePool2D":         _check_pool,
     "MaxPool2D":             _check_pool,
     "Mean":                  _check_mean,
-    "Add":                   _check_add,
+    "Broadcast":             _check_broadcast,
+    "Maximum":               _check_pair,
+    **dict.fromkeys(("Add", "Sub", "Mul"), _check_arithmetic),
+    **dict.fromkeys(FUNCTIONS, lambda graph, node: None),
     "Concatenation":         _check_concatenation,
     "Split":                 _check_concatenation,
     "StridedSlice":          _check_strided_slice,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from ..layout import Layout, linear, planar
+from .lowering.depthwise import row_pitch, takes_words
 from .view import RESHAPES, image_shape
 
 
@@ -10,7 +11,7 @@ __all__ = ["Storage", "resolve_storage"]
 
 
 #: Operators whose operands have to lie alike.
-PAIRS = ("Add",)
+PAIRS = ("Add", "Sub", "Mul", "Maximum")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +75,21 @@ def resolve_storage(graph, nodes, arch):
             if name and not graph.tensors[name].is_constant:
                 groups.setdefault(find(name), {})[name] = None
 
+    # Operands of the same operator have to lie alike.
+    alike = {first: {first} for first in groups}
+    for node in nodes:
+        if node.op in PAIRS:
+            together = set().union(*(alike[find(name)] for name in node.inputs
+                                     if find(name) in alike))
+            alike.update(dict.fromkeys(together, together))
+
     storages, failed = {}, {}
     for first, names in groups.items():
         shape  = image_shape(graph.tensors[first].shape)
         others = [name for name in names if image_shape(graph.tensors[name].shape) != shape
                   and not _read_in_any_order(graph, nodes, name)]
-        layout = planar(shape, arch.word_bytes, dense=_is_dense(nodes, names))
+        layout = planar(shape, arch.word_bytes, dense=_is_dense(nodes, names),
+                        row_pitch=_row_pitch(graph, nodes, alike[first], find, arch))
         if others:
             layout = linear(shape, arch.word_bytes)
             if layout is None or any(
@@ -98,6 +108,17 @@ def resolve_storage(graph, nodes, arch):
             if len(layouts) > 1:
                 failed[node.name] = "its operands lie differently in memory"
     return storages, failed
+
+
+def _row_pitch(graph, nodes, firsts, find, arch):
+    """Function of the words of a row for :func:`planar`, for tensors that lie alike."""
+    dilations = {node.attrs["dilation"][0] for node in nodes
+                 if node.op == "DepthwiseConv2D" and find(node.inputs[0]) in firsts
+                 and takes_words(graph, node, arch)}
+    if len(dilations) != 1:
+        return None
+    dilation, = dilations
+    return lambda words: row_pitch(words, dilation, arch) or words
 
 
 def _is_dense(nodes, names):

@@ -172,12 +172,12 @@ def array_plan(graph, node, arch, *, source, target, kernel, fitted, words, stri
                               strides=(strides[0], strides[1] * pixels), dilation=dilation),
         "source_words": -before[0] * source.row_pitch,
         "height": source.height, "row_bytes": source.row_bytes,
-        "weights": words.reshape(-1, arch.rows, arch.columns),
+        "unit": isa.Unit.ARRAY, "weights": words.reshape(-1, arch.rows, arch.columns),
         "parameters": parameter_rows(isa.ChannelParameters, arch.columns, **fields),
     } | place
     return LayerPlan(
         node=node.name, op=node.op, source=node.inputs[0], target=node.output,
-        unit=isa.Unit.ARRAY, first_row=-before[0], first_column=-before[1] * source.pixel_bytes,
+        first_row=-before[0], first_column=-before[1] * source.pixel_bytes,
         padding=zero, zero_point=fitted.zero_point, low=int(low), high=int(high),
         group=target.group, macs=macs, **fields)
 

@@ -4,7 +4,8 @@ from ..view import image_shape
 from .copy import copy_box
 
 
-__all__ = ["lower_concatenation", "lower_pad", "lower_resize", "lower_split", "lower_strided_slice"]
+__all__ = ["lower_broadcast", "lower_concatenation", "lower_pad", "lower_resize", "lower_split",
+           "lower_strided_slice"]
 
 
 def _layouts(storages, *names):
@@ -16,6 +17,13 @@ def _along(axis, rank, at):
     position = [0, 0, 0]
     position[axis - rank] = at
     return tuple(position)
+
+
+def lower_broadcast(graph, node, storages, arch):
+    """Layers of a ``Broadcast`` node: the same pixel again and again."""
+    source, = node.inputs
+    return copy_box(node, (source, node.output), _layouts(storages, source, node.output), arch,
+                    size=image_shape(graph.tensors[node.output].shape), strides=(0, 0))
 
 
 def lower_concatenation(graph, node, storages, arch):
