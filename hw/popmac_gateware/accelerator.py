@@ -32,10 +32,10 @@ class Accelerator(wiring.Component):
 
     ::
 
-        sequencer -> addresses -> activation memory -> array -----> requantiser -> table -> writeback
-                         |                         \\-> pair unit -/       ^                     |
-                         \\----> weight address                        parameters               |
-                                                 activation memory <----------------------------/
+        sequencer -> addresses -> activation memory -> array -----> requantiser -> table
+                         |                         \\-> pair unit -/       ^           |
+                         \\----> weight address                        parameters     |
+                                              activation memory <- writeback <-------/
 
     Parameters
     ----------

@@ -21,12 +21,13 @@ def random_layer(rng):
     # Steps of depthwise layers begin on words.
     unit  = (isa.Unit.ARRAY, isa.Unit.DEPTHWISE)[rng.integers(2)]
     unit_bytes = ARCH.rows if unit == isa.Unit.DEPTHWISE else 1
-    loops = {name: Loop(int(rng.integers(1, 4)), row=stride(4), column=stride(8) * unit_bytes, word=stride(300),
-                        weight=stride(100)) for name in isa.LEVELS}
-    return isa.Layer(**loop_fields(loops), first_row=stride(5), first_column=stride(20) * unit_bytes,
+    loops = {name: Loop(int(rng.integers(1, 4)), row=stride(4), column=stride(8) * unit_bytes,
+                        word=stride(300), weight=stride(100)) for name in isa.LEVELS}
+    return isa.Layer(**loop_fields(loops), first_row=stride(5),
+                     first_column=stride(20) * unit_bytes,
                      first_word=int(rng.integers(2**16)), first_weight=int(rng.integers(2**16)),
-                     height=int(rng.integers(1, 6)), row_bytes=int(rng.integers(1, 24)) * unit_bytes,
-                     unit=unit,
+                     height=int(rng.integers(1, 6)),
+                     row_bytes=int(rng.integers(1, 24)) * unit_bytes, unit=unit,
                      tap_rows=int(rng.integers(16)), tap_words=int(rng.integers(2**16)))
 
 

@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 
 from popmac.arch import TABLE_BYTES, TABLES, target

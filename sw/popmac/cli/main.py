@@ -4,13 +4,13 @@ import argparse
 import sys
 
 from ..errors import PopmacError
-from . import bench, check, compile, demo, run, verify
+from . import bench, check, compile, demo, evaluate, profile, run, verify
 
 
 __all__ = ["main"]
 
 
-COMMANDS = [demo, check, compile, run, verify, bench]
+COMMANDS = [demo, check, compile, run, verify, profile, evaluate, bench]
 
 
 def main(arguments=None):

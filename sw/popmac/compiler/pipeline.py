@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import numpy as np
-
 from .. import isa
 from ..arch import TABLES, ArchConfig, target as find_target
 from ..errors import UnsupportedModelError

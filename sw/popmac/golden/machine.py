@@ -55,7 +55,6 @@ class Machine:
 
     def execute(self, layer):
         """Execute one layer."""
-        arch   = self.arch
         nest   = steps(layer)
         blocks = len(nest.output)
         unit   = isa.Unit(layer.unit)

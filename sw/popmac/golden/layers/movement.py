@@ -5,8 +5,9 @@ import numpy as np
 from .registry import operator
 
 
-__all__ = ["argument_max", "broadcast", "concatenation", "depth_to_space", "mirror_pad", "pack", "pad",
-           "reshape", "shape", "space_to_depth", "split", "strided_slice", "transpose", "unpack"]
+__all__ = ["argument_max", "broadcast", "concatenation", "depth_to_space", "mirror_pad", "pack",
+           "pad", "reshape", "shape", "space_to_depth", "split", "strided_slice", "transpose",
+           "unpack"]
 
 
 @operator("Reshape")
