@@ -9,6 +9,7 @@ from popmac import isa
 from popmac.protocol import Space
 
 from .activation_memory import activation_write_layout, window_request_layout
+from .function_table import table_write_layout
 from .host_bus import ADDRESS, READ, WRITE
 from .program_memory import program_write_layout
 from .tile import weight_write_layout
@@ -24,7 +25,8 @@ class HostPort(wiring.Component):
     """Turns byte accesses into accesses of the width of each memory.
 
     Rows of program memory are 64 addresses apart, of which the first 36 are used, and are read
-    from the first. Weight memory takes two bytes at a time and cannot be read.
+    from the first. Weight memory, and the tables behind it, take two bytes at a time and cannot be
+    read.
 
     Parameters
     ----------
@@ -37,6 +39,7 @@ class HostPort(wiring.Component):
     data : ``Out(stream.Signature(8))``
     activation_write : ``Out(stream.Signature(activation_write_layout(arch)))``
     weight_write : ``Out(weight_write_layout(arch))``
+    table_write : ``Out(table_write_layout())``
     program_write : ``Out(stream.Signature(program_write_layout(arch)))``
     window_request : ``Out(stream.Signature(window_request_layout(arch)))``
         One window, whose first byte is the one to read.
@@ -55,6 +58,7 @@ class HostPort(wiring.Component):
             "data":             Out(stream.Signature(8)),
             "activation_write": Out(stream.Signature(activation_write_layout(arch))),
             "weight_write":     Out(weight_write_layout(arch)),
+            "table_write":      Out(table_write_layout()),
             "program_write":    Out(stream.Signature(program_write_layout(arch))),
             "window_request":   Out(stream.Signature(window_request_layout(arch))),
             "window_valid":     In(1),
@@ -76,6 +80,8 @@ class HostPort(wiring.Component):
         place     = Signal(ADDRESS, reset_less=True)      # of that byte
         complete  = Signal()
         taken     = Signal()
+        tables    = arch.all_weight_words * arch.weight_word_bytes # where they begin
+        in_tables = Signal(reset_less=True)
         address   = self.write.payload.address
         last_byte = Signal()
         with m.Switch(self.write.payload.space):
@@ -93,6 +99,7 @@ class HostPort(wiring.Component):
                     collected.eq(Cat(collected[8:], self.write.payload.data)),
                     place.space.eq(self.write.payload.space),
                     place.address.eq(address),
+                    in_tables.eq(address >= tables),
                 ]
         with m.Elif(taken):
             m.d.sync += complete.eq(0)
@@ -103,7 +110,11 @@ class HostPort(wiring.Component):
                     taken.eq(self.activation_write.ready),
                 ]
             with m.Case(Space.WEIGHT):
-                m.d.comb += [self.weight_write.valid.eq(complete), taken.eq(1)]
+                m.d.comb += [
+                    self.weight_write.valid.eq(complete & ~in_tables),
+                    self.table_write.valid.eq(complete & in_tables),
+                    taken.eq(1),
+                ]
             with m.Case(Space.PROGRAM):
                 m.d.comb += [
                     self.program_write.valid.eq(complete),
@@ -125,6 +136,8 @@ class HostPort(wiring.Component):
             self.weight_write.address.word.eq(word),
             self.weight_write.address.tail.eq(word >> exact_log2(arch.weight_words)),
             self.weight_write.data.eq(collected[-16:]),
+            self.table_write.address.eq((place.address - tables) >> 1),
+            self.table_write.data.eq(collected[-16:]),
             self.program_write.payload.row.eq(place.address >> _ROW_SHIFT),
             self.program_write.payload.data.eq(collected),
         ]

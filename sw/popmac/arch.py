@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass, fields
 from .errors import PopmacError
 
 
-__all__ = ["ArchConfig", "BANKS", "ACCUMULATOR_BITS", "TARGETS", "target"]
+__all__ = ["ArchConfig", "BANKS", "ACCUMULATOR_BITS", "TABLES", "TABLE_BYTES", "TARGETS", "target"]
 
 
 BANKS            = 8  # of the activation memory; neighbouring words are in neighbouring banks
+TABLES           = 8  # of functions of one code
+TABLE_BYTES      = 256
 ACCUMULATOR_BITS = 28
 
 
@@ -120,6 +122,19 @@ class ArchConfig:
     def activation_bytes(self):
         """Bytes of activation memory."""
         return self.activation_words * self.rows
+
+    @property
+    def weight_space_bytes(self):
+        """Bytes of the weights and of the tables, which the host sees behind them."""
+        return self.all_weight_words * self.weight_word_bytes + TABLES * TABLE_BYTES
+
+    @property
+    def tap_columns(self):
+        """Neighbouring words of each of two rows that a step of a depthwise layer takes.
+
+        There is a row pair of the array for each word.
+        """
+        return min(3, self.rows // 4)
 
     @property
     def macs_per_cycle(self):
