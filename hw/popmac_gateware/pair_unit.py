@@ -39,8 +39,8 @@ class PairUnit(wiring.Component):
     """Operands for the lanes of the requantiser, channel by channel.
 
     For PAIR the first and the last word of each pixel; for DIFFERENCE, the last one inverted; for
-    MAXIMUM the greatest of its words, and 0; for PRODUCT the product of the first and the last
-    word, each less its zero point.
+    MAXIMUM the greatest of its words, and 0; for UNION the bits of all its words, and 0; for
+    PRODUCT the product of the first and the last word, each less its zero point.
 
     Parameters
     ----------
@@ -75,10 +75,12 @@ class PairUnit(wiring.Component):
         word = data.ArrayLayout(signed(8), arch.rows)
 
         # What is done, as bits beside the words.
-        maximum, inverted, product = (Signal(name=name) for name in
-                                      ("maximum", "inverted", "product"))
+        alone, union, inverted, product = (Signal(name=name) for name in
+                                           ("alone", "union", "inverted", "product"))
         m.d.sync += [
-            maximum.eq(self.operation.unit == isa.Unit.MAXIMUM),
+            alone.eq((self.operation.unit == isa.Unit.MAXIMUM)
+                     | (self.operation.unit == isa.Unit.UNION)),
+            union.eq(self.operation.unit == isa.Unit.UNION),
             inverted.eq(self.operation.unit == isa.Unit.DIFFERENCE),
             product.eq(self.operation.unit == isa.Unit.PRODUCT),
         ]
@@ -89,14 +91,14 @@ class PairUnit(wiring.Component):
                                for name in ("held", "first", "second"))
         with m.If(step.valid):
             for i in range(arch.rows):
-                new  = step.window[i]
-                keep = ~step.first & (~maximum | (held[i] > new))
+                new  = step.window[i] | Mux(union & ~step.first, held[i], 0)
+                keep = ~step.first & (~alone | (~union & (held[i] > new)))
                 with m.If(~keep):
                     m.d.sync += held[i].eq(new)
                 with m.If(step.last):
                     m.d.sync += [
                         first[i].eq(Mux(keep, held[i], new)),
-                        second[i].eq(Mux(maximum, 0, new ^ inverted.replicate(8))),
+                        second[i].eq(Mux(alone, 0, new ^ inverted.replicate(8))),
                     ]
         # Cycle 2: one phase after the other.
         done      = Signal(done_layout(arch))
