@@ -17,7 +17,7 @@ __all__ = ["ISA_VERSION", "ROW_BITS", "ROW_BYTES", "LAYER_ROWS", "COUNTER_ROW", 
 
 
 #: Changes with every change of a record or of its meaning.
-ISA_VERSION = 2
+ISA_VERSION = 3
 
 #: Program memory is read in rows of this many bits: two channels, or a third of a descriptor.
 ROW_BITS    = 288

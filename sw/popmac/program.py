@@ -234,6 +234,7 @@ class Program:
             check(layout.word_bytes == arch.word_bytes and 0 < layout.group <= arch.word_bytes
                   and min(layout.height, layout.width, layout.channels) > 0
                   and layout.base + layout.words <= arch.activation_words
+                  and layout.bits in (0, arch.bits_per_byte)
                   and layout.height * layout.width * layout.channels
                   == int(np.prod(graph.tensors[name].shape)), f"layout of {name!r} does not fit")
         names = {node.name for node in graph.nodes}

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from ..layout import Layout, linear, planar
 from .lowering.depthwise import row_pitch, takes_words
+from .lowering.thresholds import SUMS, bit_tensors, bitwise, spare_words
 from .view import RESHAPES, image_shape
 
 
@@ -83,6 +84,7 @@ def resolve_storage(graph, nodes, arch):
                                      if find(name) in alike))
             alike.update(dict.fromkeys(together, together))
 
+    bits = bit_tensors(graph, nodes, arch)
     storages, failed = {}, {}
     for first, names in groups.items():
         shape  = image_shape(graph.tensors[first].shape)
@@ -90,8 +92,10 @@ def resolve_storage(graph, nodes, arch):
                   and not _read_in_any_order(graph, nodes, name)]
         layout = planar(shape, arch.word_bytes, dense=_is_dense(nodes, names),
                         row_pitch=_row_pitch(graph, nodes, alike[first], find, arch))
+        if names.keys() & bits:
+            layout = bitwise(shape, arch)
         if others:
-            layout = linear(shape, arch.word_bytes)
+            layout = None if layout.bits else linear(shape, arch.word_bytes)
             if layout is None or any(
                     linear(image_shape(graph.tensors[name].shape), arch.word_bytes) is None
                     for name in others):
@@ -99,6 +103,8 @@ def resolve_storage(graph, nodes, arch):
                     if node.op in RESHAPES and node.output in names:
                         failed[node.name] = "rows of the tensor do not fill words of memory"
                 continue
+        if any(node.op in SUMS and name == node.output for node in nodes for name in names):
+            layout = replace(layout, spare=spare_words(layout, arch))
         storage = Storage(tuple(names), shape, layout)
         storages.update(dict.fromkeys(names, storage))
 
@@ -130,5 +136,5 @@ def _is_dense(nodes, names):
 
 def _read_in_any_order(graph, nodes, name):
     readers = [node for node in nodes if name in node.inputs and node.op not in RESHAPES]
-    return all(node.op == "FullyConnected" and image_shape(graph.tensors[name].shape)[:2] == (1, 1)
-               for node in readers)
+    return all(node.op.endswith("FullyConnected")
+               and image_shape(graph.tensors[name].shape)[:2] == (1, 1) for node in readers)
