@@ -84,7 +84,8 @@ def emit(plans, storages, arch):
             parameters=parameters.add(plan.parameters), shared=int(plan.shared),
             zero_point=plan.zero_point, low=plan.low, high=plan.high,
             first_output=target.base * arch.word_bytes + plan.target_bytes,
-            bits=int(plan.bits), channels_log2=0 if plan.bits else plan.group.bit_length() - 1, last_phase=plan.phases(arch) - 1,
+            bits=int(plan.bits), last_phase=plan.phases(arch) - 1,
+            channels_log2=0 if plan.bits else plan.group.bit_length() - 1,
             table=0 if plan.table is None else tables.add(plan.table[None]),
             use_table=int(plan.table is not None)))
         new_words.append(weights.size - before)

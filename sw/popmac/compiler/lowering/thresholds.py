@@ -16,7 +16,8 @@ from ..view import RESHAPES
 from .convolution import weight_words, window_loops
 
 
-__all__ = ["SEGMENTS", "SUMS", "THRESHOLDS", "bit_tensors", "bitwise", "lower_segments", "lower_thresholds", "spare_words"]
+__all__ = ["SEGMENTS", "SUMS", "THRESHOLDS", "bit_tensors", "bitwise", "lower_segments",
+           "lower_thresholds", "spare_words"]
 
 
 THRESHOLDS = ("ThresholdConv2D", "ThresholdFullyConnected")
@@ -43,7 +44,7 @@ def _fits_engine(graph, node, arch):
 
 
 def bit_tensors(graph, nodes, arch):
-    """Tensors that are kept as bits: the binary engine reads them, or what it reads is made of them.
+    """Tensors that are kept as bits: what the binary engine reads, and what that is made of.
 
     Parameters
     ----------
