@@ -28,7 +28,7 @@ RULES = {
                                "popmac.program", "popmac.progress", "popmac.driver",
                                "popmac.compiler.compile_model", *BASE},
     "hw/popmac_gateware":     {"amaranth", "amaranth_boards", "popmac_gateware", "popmac.arch",
-                               "popmac.isa", "popmac.protocol"},
+                               "popmac.isa", "popmac.protocol", "popmac.errors"},
     "sim/popmac_sim":         {"amaranth", "cocotb", "cocotb_tools", "numpy", "rich", "popmac",
                                "popmac_gateware", "popmac_sim"},
 }

@@ -9,7 +9,8 @@ from popmac import isa
 
 from .activation_memory import ActivationMemory
 from .address_generator import AddressGenerator
-from .host_bus import READ, WRITE, HostBus
+from .function_table import FunctionTable
+from .host_bus import READ, RUN, WRITE, HostBus
 from .host_port import HostPort
 from .pair_unit import PairUnit
 from .parameter_loader import ParameterLoader
@@ -31,10 +32,10 @@ class Accelerator(wiring.Component):
 
     ::
 
-        sequencer -> addresses -> activation memory -> array -------> requantiser -> writeback
-                         |                         \\-> pair unit -/         ^             |
-                         \\----> weight address                          parameters       |
-                                                 activation memory <----------------------/
+        sequencer -> addresses -> activation memory -> array -----> requantiser -> table
+                         |                         \\-> pair unit -/       ^           |
+                         \\----> weight address                        parameters     |
+                                              activation memory <- writeback <-------/
 
     Parameters
     ----------
@@ -59,6 +60,7 @@ class Accelerator(wiring.Component):
         m.submodules.array       = array       = SystolicArray(arch)
         m.submodules.pair_unit   = pair_unit   = PairUnit(arch)
         m.submodules.requantizer = requantizer = Requantizer(arch)
+        m.submodules.table       = table       = FunctionTable(arch)
         m.submodules.writeback   = writeback   = Writeback(arch)
         m.submodules.addresses   = addresses   = AddressGenerator(arch)
         m.submodules.loader      = loader      = ParameterLoader(arch)
@@ -67,27 +69,32 @@ class Accelerator(wiring.Component):
 
         to_window = AddressGenerator.LATENCY + memory.latency
         to_start  = to_window + array.latency + requantizer.lead
-        drain     = to_start + requantizer.latency + arch.phases + writeback.LATENCY + 1
+        drain     = to_start + requantizer.latency + arch.phases + table.LATENCY \
+            + writeback.LATENCY + 1
         m.submodules.sequencer = sequencer = Sequencer(arch, drain=drain)
 
-        # Host. The link is on the other side of a register.
+        # Host. The link is on the other side of registers.
         m.submodules.write_register = write_register = StreamRegister(WRITE)
         m.submodules.read_register  = read_register  = StreamRegister(READ)
+        m.submodules.data_register  = data_register  = StreamRegister(8)
+        m.submodules.run_register   = run_register   = StreamRegister(RUN)
         connect(m, flipped(self.host.write), write_register.i)
         connect(m, write_register.o, host_port.write)
         connect(m, flipped(self.host.read), read_register.i)
         connect(m, read_register.o, host_port.read)
-        connect(m, host_port.data, flipped(self.host.data))
-        connect(m, flipped(self.host.run), sequencer.run)
+        connect(m, host_port.data, data_register.i)
+        connect(m, data_register.o, flipped(self.host.data))
+        connect(m, flipped(self.host.run), run_register.i)
+        connect(m, run_register.o, sequencer.run)
         m.d.comb += [
             sequencer.abort.eq(self.host.abort),
-            self.host.busy.eq(sequencer.busy),
+            self.host.busy.eq(sequencer.busy | sequencer.run.valid),
             self.host.cycles.eq(sequencer.cycles),
         ]
 
         # Whatever the host does has had its effect when a layer would have, too.
         quiet = Signal(range(drain + 1))
-        with m.If(sequencer.busy | self.host.run.valid | host_port.write.valid
+        with m.If(self.host.busy | self.host.run.valid | host_port.write.valid
                   | host_port.read.valid | ~host_port.read.ready):
             m.d.sync += quiet.eq(drain)
         with m.Elif(quiet != 0):
@@ -131,7 +138,7 @@ class Accelerator(wiring.Component):
         m.d.comb += [
             granted.eq(host_port.window_request.valid & ~requested),
             host_port.window_request.ready.eq(~requested),
-            sequencer.hold.eq(host_port.window_request.valid),
+            sequencer.hold.eq(delay(m, host_port.window_request.valid, 1, name="hold")),
             memory.request.eq(Mux(requested, addresses.request,
                                   host_port.window_request.payload)),
             host_port.window_valid.eq(
@@ -150,6 +157,7 @@ class Accelerator(wiring.Component):
         step = delay(m, issue, to_window, name="step")
         m.d.comb += [
             array.step.window.eq(memory.window),
+            array.step.taps.eq(memory.taps),
             array.step.valid.eq(step.valid),
             array.step.first.eq(step.first),
             pair_unit.step.window.eq(memory.window),
@@ -157,20 +165,23 @@ class Accelerator(wiring.Component):
             pair_unit.step.first.eq(step.first),
             pair_unit.step.last.eq(step.last),
             pair_unit.step.tag.eq(step.tag),
-            pair_unit.maximum.eq(layer.unit == isa.Unit.MAXIMUM),
+            *(pair_unit.operation[name].eq(layer[name]) for name, _ in
+              pair_unit.operation.shape()),
         ]
         done = Signal(done_layout(arch))
         m.d.comb += [done.valid.eq(step.valid & step.last), done.tag.eq(step.tag)]
         done = delay(m, done, array.latency + requantizer.lead - 1, name="done")
-        pair = Signal()
+        on_array = Signal()
+        m.d.comb += on_array.eq((layer.unit == isa.Unit.ARRAY)
+                                | (layer.unit == isa.Unit.DEPTHWISE))
         m.d.sync += [
-            pair.eq(layer.unit != isa.Unit.ARRAY),
-            requantizer.start.eq(Mux(pair, pair_unit.done, done)),
+            requantizer.elementwise.eq(~on_array),
+            requantizer.pair.eq(~on_array & (layer.unit != isa.Unit.PRODUCT)),
+            requantizer.start.eq(Mux(requantizer.elementwise, pair_unit.done, done)),
         ]
         m.d.comb += [
             requantizer.sums.eq(array.sums),
             requantizer.operands.eq(pair_unit.operands),
-            requantizer.pair.eq(pair),
             requantizer.last_phase.eq(layer.last_phase),
             requantizer.clamp.zero_point.eq(layer.zero_point),
             requantizer.clamp.low.eq(layer.low),
@@ -179,8 +190,11 @@ class Accelerator(wiring.Component):
 
         # From results to memory. Once the last result is in front of the writeback, steps that
         # are issued from then on will find it in memory.
-        results = requantizer.results
+        results = table.o_results
         m.d.comb += [
+            *(table.choice[name].eq(layer[name]) for name, _ in table.choice.shape()),
+            table.i_results.eq(requantizer.results),
+            table.write.eq(host_port.table_write),
             writeback.begin.eq(delay(m, sequencer.begin, 2, name="begin")),
             *(writeback.output[name].eq(layer[name]) for name, _ in writeback.output.shape()),
             writeback.results.eq(results),

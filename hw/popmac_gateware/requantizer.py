@@ -53,11 +53,11 @@ class Requantizer(wiring.Component):
         Column ``c`` is sampled ``phase(c) + j // 2`` cycles after ``start``, and must have had
         its value :attr:`lead` ``- (phases - 1 - phase(c)) * (lanes // 2 - 1)`` cycles earlier.
     operands : ``In(ArrayLayout(signed(ACCUMULATOR_BITS), lanes))``
-        In the place of ``sums`` if ``pair``; lane ``j`` takes those of phase ``p``
+        In the place of ``sums`` if ``elementwise``; lane ``j`` takes those of phase ``p``
         ``p + j // 2`` cycles after ``start``.
     start : ``In(done_layout(arch))``
         Take a pixel. At most every ``last_phase + 1`` cycles.
-    last_phase, pair, clamp : In
+    last_phase, elementwise, pair, clamp : In
         Constant during a layer.
     results : ``Out(results_layout(arch))``
     parameters : ``In(parameter_write_layout(arch))``
@@ -78,6 +78,7 @@ class Requantizer(wiring.Component):
             "operands":     In(data.ArrayLayout(signed(ACCUMULATOR_BITS), arch.lanes)),
             "start":        In(done_layout(arch)),
             "last_phase":   In(range(arch.phases)),
+            "elementwise":  In(1),
             "pair":         In(1),
             "clamp":        In(CLAMP),
             "results":      Out(results_layout(arch)),
@@ -125,6 +126,7 @@ class Requantizer(wiring.Component):
                 moving = hop(m, moving, name=f"turn_{p}")
                 write  = hop(m, write, name=f"write_{p}")
             write_phase = write.pair[exact_log2(lane_pairs):]
+            elementwise = hop(m, self.elementwise, name=f"elementwise_{p}")
             pair  = hop(m, self.pair, name=f"pair_{p}")
             clamp = hop(m, self.clamp, name=f"clamp_{p}")
             for j in (2*p, 2*p + 1):
@@ -134,7 +136,7 @@ class Requantizer(wiring.Component):
                           (arch.phases - 1 - f) * (lane_pairs - 1), name=f"kept_{f}_{j}")
                     for f in range(arch.phases))
                 m.d.comb += [
-                    lane.sum.eq(Mux(pair, self.operands[j], sums[moving.phase])),
+                    lane.sum.eq(Mux(elementwise, self.operands[j], sums[moving.phase])),
                     lane.entry.eq(Cat(moving.phase, moving.tag.slot)),
                     lane.pair.eq(pair),
                     lane.clamp.eq(clamp),

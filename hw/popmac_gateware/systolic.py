@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from popmac.arch import ACCUMULATOR_BITS
 
+from .activation_memory import taps_layout
 from .pipeline import delay, hop
 from .primitives.multiplier import Multiplier
 from .tile import Tile, weight_write_layout
@@ -19,6 +20,7 @@ def step_layout(arch):
     """What enters the array in one cycle."""
     return data.StructLayout({
         "window": data.ArrayLayout(signed(8), arch.rows),
+        "taps":   taps_layout(arch), # 0, or activations of each column, one word per row pair
         "valid":  1, # accumulate
         "first":  1, # instead of adding to them, replace the accumulators
     })
@@ -55,7 +57,8 @@ class SystolicArray(wiring.Component):
     step : ``In(step_layout(arch))``
     sums : ``Out(ArrayLayout(signed(ACCUMULATOR_BITS), columns))``
         Accumulators: the sum of ``(a0 + w1)*(a1 + w0) - a0*a1`` over row pairs and steps since
-        the last ``first``, wrapped.
+        the last ``first``, wrapped. Where there are taps, ``a0`` is the window's or the tap's,
+        whichever is not 0, and ``a1`` must be 0.
     write : ``In(weight_write_layout(arch))``
         Writes to weight memory; may be made at any time, in any number.
 
@@ -90,10 +93,14 @@ class SystolicArray(wiring.Component):
             pair = Signal(data.ArrayLayout(signed(8), 2), name=f"pair_{j}")
             m.d.comb += [pair[i].eq(self.step.window[2*j + i]) for i in range(2)]
             activations = delay(m, pair, j, name=f"skewed_{j}")
+            taps        = None
+            if j < len(self.step.taps):
+                taps = delay(m, self.step.taps[j].as_value(), j, name=f"skewed_taps_{j}")
 
             for k in range(column_pairs):
                 m.submodules[f"tile_{j}_{k}"] = tiles[j, k] = tile = \
-                    Tile(self.arch, row_pair=j, column_pair=k, psum_width=width)
+                    Tile(self.arch, row_pair=j, column_pair=k, psum_width=width,
+                         has_taps=taps is not None and len(taps) > 0)
                 west = tiles.get((j, k - 1))
                 edge = west or tiles.get((j - 1, k)) # the western edge is fed from the north
                 m.d.comb += [
@@ -101,6 +108,9 @@ class SystolicArray(wiring.Component):
                     tile.i_address.eq(edge.o_address if edge else self.address),
                     tile.i_write.eq(edge.o_write if edge else self.write),
                 ]
+                if tile.has_taps: # each tile takes its bytes, and passes on the others
+                    m.d.comb += tile.i_taps.eq(taps[:16])
+                    taps = hop(m, taps[16:], name=f"taps_{j}_{k}")
                 if j > 0:
                     m.d.comb += tile.i_psums.eq(tiles[j - 1, k].o_psums)
 

@@ -35,6 +35,8 @@ class Tile(wiring.Component):
     row_pair, column_pair : int
         Place in the array; decides which writes are for this tile.
     psum_width : int
+    has_taps : bool
+        The row pair takes a word of depthwise layers.
 
     Members
     -------
@@ -42,6 +44,9 @@ class Tile(wiring.Component):
         Weight word to use, :attr:`ADDRESS_LEAD` cycles before the activations.
     i_write, o_write : ``weight_write_layout(arch)``
     i_activations, o_activations : ``PAIR``
+    i_taps : ``In(PAIR)``
+        One activation for the upper row of each column, where ``has_taps``. Either these or the
+        activations are 0.
     i_psums, o_psums : ``ArrayLayout(signed(psum_width), 2)``
         ``i_psums`` is added :attr:`PSUM_DELAY` cycles after its activations entered.
     """
@@ -49,11 +54,12 @@ class Tile(wiring.Component):
     ADDRESS_LEAD = WeightBank.LATENCY
     PSUM_DELAY   = 1 + ProcessingElement.PSUM_DELAY
 
-    def __init__(self, arch, *, row_pair, column_pair, psum_width):
+    def __init__(self, arch, *, row_pair, column_pair, psum_width, has_taps):
         self.arch        = arch
         self.row_pair    = row_pair
         self.column_pair = column_pair
         self.psum_width  = psum_width
+        self.has_taps    = has_taps
         super().__init__({
             "i_address":     In(weight_address_layout(arch)),
             "o_address":     Out(weight_address_layout(arch)),
@@ -61,6 +67,7 @@ class Tile(wiring.Component):
             "o_write":       Out(weight_write_layout(arch)),
             "i_activations": In(PAIR),
             "o_activations": Out(PAIR),
+            "i_taps":        In(PAIR),
             "i_psums":       In(data.ArrayLayout(signed(psum_width), 2)),
             "o_psums":       Out(data.ArrayLayout(signed(psum_width), 2)),
         })
@@ -96,8 +103,13 @@ class Tile(wiring.Component):
 
         for column in range(2):
             m.submodules[f"pe_{column}"] = pe = ProcessingElement(psum_width=self.psum_width)
+            upper = activations[0]
+            if self.has_taps:
+                upper = hop(m, (self.i_activations[0] | self.i_taps[column])[:8],
+                            name=f"upper_{column}")
             m.d.comb += [
-                pe.activations.eq(activations),
+                pe.activations[0].eq(upper),
+                pe.activations[1].eq(activations[1]),
                 pe.use_tail.eq(use_tail),
                 pe.i_psum.eq(self.i_psums[column]),
                 self.o_psums[column].eq(pe.o_psum),

@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass, fields
 from .errors import PopmacError
 
 
-__all__ = ["ArchConfig", "BANKS", "ACCUMULATOR_BITS", "TARGETS", "target"]
+__all__ = ["ArchConfig", "BANKS", "ACCUMULATOR_BITS", "TABLES", "TABLE_BYTES", "TARGETS", "target"]
 
 
 BANKS            = 8  # of the activation memory; neighbouring words are in neighbouring banks
+TABLES           = 8  # of functions of one code
+TABLE_BYTES      = 256
 ACCUMULATOR_BITS = 28
 
 
@@ -122,6 +124,19 @@ class ArchConfig:
         return self.activation_words * self.rows
 
     @property
+    def weight_space_bytes(self):
+        """Bytes of the weights and of the tables, which the host sees behind them."""
+        return self.all_weight_words * self.weight_word_bytes + TABLES * TABLE_BYTES
+
+    @property
+    def tap_columns(self):
+        """Neighbouring words of each of two rows that a step of a depthwise layer takes.
+
+        There is a row pair of the array for each word.
+        """
+        return min(3, self.rows // 4)
+
+    @property
     def macs_per_cycle(self):
         """INT8 multiply-accumulates per cycle."""
         return self.rows * self.columns
@@ -174,6 +189,20 @@ TARGETS = {config.name: config for config in [
     # ULX3S with LFE5U-85F: 256 INT8 multiply-accumulates per cycle in 128 + 8 multipliers.
     ArchConfig(name="ulx3s-85f", rows=16, columns=16, lanes=8, planes=0, weight_words=1024,
                tail_words=16, activation_words=4096, program_rows=1536, receive_bytes=4096,
+               clock_hz=100_000_000, baud=3_000_000),
+    # ULX3S with smaller chips: what the block RAM and the multipliers of each allow.
+    ArchConfig(name="ulx3s-45f", rows=8, columns=8, lanes=4, planes=0, weight_words=2048,
+               tail_words=16, activation_words=4096, program_rows=1024, receive_bytes=2048,
+               clock_hz=100_000_000, baud=3_000_000),
+    ArchConfig(name="ulx3s-25f", rows=4, columns=8, lanes=2, planes=0, weight_words=2048,
+               tail_words=16, activation_words=4096, program_rows=512, receive_bytes=2048,
+               clock_hz=100_000_000, baud=3_000_000),
+    ArchConfig(name="ulx3s-12f", rows=4, columns=4, lanes=2, planes=0, weight_words=1024,
+               tail_words=16, activation_words=4096, program_rows=512, receive_bytes=2048,
+               clock_hz=100_000_000, baud=3_000_000),
+    # Icepi Zero: the same chip as the ULX3S 25F, in another package.
+    ArchConfig(name="icepi-zero", rows=4, columns=8, lanes=2, planes=0, weight_words=2048,
+               tail_words=16, activation_words=4096, program_rows=512, receive_bytes=2048,
                clock_hz=100_000_000, baud=3_000_000),
 ]}
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from popmac import isa
-from popmac.arch import target
+from popmac.arch import TABLES, target
 from popmac.compiler.nest import Loop, loop_fields
 from popmac.golden.machine import Machine
 from popmac.layout import planar
@@ -19,7 +19,7 @@ def random_parameters(rng, arch, blocks, unit):
     rows = np.zeros((blocks * arch.columns // 2, isa.ROW_BYTES), np.uint8)
     for half in rows.reshape(-1, isa.ROW_BYTES // 2):
         shift = int(rng.integers(20, 30))
-        if unit == isa.Unit.ARRAY:
+        if not unit.is_pair:
             record = isa.ChannelParameters(
                 multiplier=int(rng.integers(2**(shift - 8))), shift=shift,
                 bias=int(rng.integers(-20000, 20000)),
@@ -49,7 +49,13 @@ def random_layer(rng, arch, parameters, words):
         columns = (width + left + right - (kernel[1] - 1) * dilation[1] - 1) // stride[1] + 1
         if rows < 1 or columns < 1:
             continue
-        source  = planar((height, width, int(rng.integers(1, 10))), arch.word_bytes)
+        inputs  = int(rng.integers(1, 10))
+        if unit == isa.Unit.DEPTHWISE: # whole words, those of both rows in different banks
+            inputs, dilation[1] = max(inputs, arch.word_bytes), 1
+        source  = planar((height, width, inputs), arch.word_bytes,
+                         row_pitch=lambda words, d=dilation[0]: words + (words * d % 8 == 0))
+        if source.row_pitch * dilation[0] % 8 == 0 and unit == isa.Unit.DEPTHWISE:
+            continue
         channels = int(rng.integers(1, 10)) if unit == isa.Unit.ARRAY else source.channels
         result  = planar((rows, columns, channels), arch.word_bytes)
         if source.words > half or result.words > half:
@@ -64,17 +70,22 @@ def random_layer(rng, arch, parameters, words):
     array = unit == isa.Unit.ARRAY
     if not array:
         taps = Loop(kernel[1], column=dilation[1] * source.pixel_bytes, weight=1)
+    if unit == isa.Unit.DEPTHWISE:
+        assert arch.tap_columns == 1
+        taps.strides["weight"] = 1
     inputs  = Loop(source.blocks, word=source.block_pitch, weight=1) if array else Loop()
     per_row = taps.count * inputs.count
     taps.strides["weight"] = inputs.count
-    used = per_row * kernel[0] * result.blocks if array else 1
+    weighted = array or unit == isa.Unit.DEPTHWISE
+    rows_at_once = 2 if unit == isa.Unit.DEPTHWISE else 1
+    used = per_row * kernel[0] * result.blocks if weighted else 1
     if used > words:
         return random_layer(rng, arch, parameters, words)
     fields = loop_fields({
         "input_block":   inputs,
         "kernel_column": taps,
-        "kernel_row":    Loop(kernel[0], row=dilation[0], word=dilation[0] * source.row_pitch,
-                              weight=per_row),
+        "kernel_row":    Loop(-(-kernel[0] // rows_at_once), row=dilation[0] * rows_at_once,
+                              word=dilation[0] * source.row_pitch * rows_at_once, weight=per_row),
         "column":        Loop(columns, column=stride[1] * source.pixel_bytes,
                               output=result.pixel_bytes),
         "row":           Loop(rows, row=stride[0], word=stride[0] * source.row_pitch,
@@ -90,6 +101,9 @@ def random_layer(rng, arch, parameters, words):
         first_weight=int(rng.integers(words - used + 1)),
         height=height,
         row_bytes=source.row_bytes, padding=int(rng.integers(-128, 128)), unit=unit,
+        tap_rows=dilation[0], tap_words=dilation[0] * source.row_pitch,
+        second_zero_point=int(rng.integers(-128, 128)),
+        table=int(rng.integers(TABLES)), use_table=int(rng.random() < 0.3),
         parameters=parameters, shared=int(rng.random() < 0.3),
         zero_point=int(rng.integers(-128, 128)), low=low, high=high,
         first_output=half * arch.word_bytes,
@@ -136,7 +150,7 @@ class Host:
 
 async def load(host, machine):
     await host.write(Space.ACTIVATION, 0, machine.activations.view(np.uint8).tolist())
-    await host.write(Space.WEIGHT, 0, machine.weights.view(np.uint8).reshape(-1).tolist())
+    await host.write(Space.WEIGHT, 0, machine.weight_space.view(np.uint8).tolist())
     for row, octets in enumerate(machine.program):
         await host.write(Space.PROGRAM, row * 64, octets.tolist())
 
@@ -150,7 +164,7 @@ async def counters(host, layer):
 def test_layers_match_golden_machine(rng, simulate, seed):
     arch    = TINY
     machine = Machine(arch)
-    machine.weights[:]     = rng.integers(-128, 128, machine.weights.shape)
+    machine.weight_space[:] = rng.integers(-128, 128, machine.weight_space.shape)
     machine.activations[:] = rng.integers(-128, 128, machine.activations.shape)
     layers, free = [], 3 * isa.LAYER_ROWS
     for index in range(3):

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from .. import isa
+from ..arch import TABLE_BYTES
 from ..errors import DeviceError, IncompatibleProgramError, InputError, LinkError
 from ..program import Program
 from ..protocol import Space
@@ -117,6 +118,9 @@ class Device:
             for write in [
                 link.post_write(Space.WEIGHT, place.word * self.arch.weight_word_bytes,
                                 program.weights.tobytes()),
+                link.post_write(Space.WEIGHT, self.arch.all_weight_words
+                                * self.arch.weight_word_bytes + place.table * TABLE_BYTES,
+                                program.tables.tobytes()),
                 link.post_write(Space.PROGRAM, place.row * isa.ROW_BYTES,
                                 relocated(program, place).tobytes()),
             ]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import isa
+from ..arch import TABLES
 
 
 __all__ = ["Place", "find_place", "relocated"]
@@ -16,8 +17,9 @@ class Place(NamedTuple):
 
     Its activations are where it was compiled for; they do not outlive a run anyway.
     """
-    word: int #: of weight memory
-    row:  int #: of program memory; a multiple of LAYER_ROWS
+    word:  int #: of weight memory
+    row:   int #: of program memory; a multiple of LAYER_ROWS
+    table: int #: of a function of one code
 
     @property
     def layer(self):
@@ -34,15 +36,17 @@ def find_place(program, others):
     others : collection of (Program, Place)
         What has to stay.
     """
-    arch    = program.arch
-    words   = [(place.word, len(other.weights)) for other, place in others]
-    rows    = [(place.row, len(other.rows)) for other, place in others]
-    word    = _first_gap(len(program.weights), arch.all_weight_words, words)
-    row     = _first_gap(len(program.rows), arch.program_rows, rows, unit=isa.LAYER_ROWS)
-    if word is None or row is None \
-            or row // isa.LAYER_ROWS + len(program.layers) > isa.MAX_LAYERS:
+    arch  = program.arch
+    word  = _first_gap(len(program.weights), arch.all_weight_words,
+                       [(place.word, len(other.weights)) for other, place in others])
+    row   = _first_gap(len(program.rows), arch.program_rows,
+                       [(place.row, len(other.rows)) for other, place in others],
+                       unit=isa.LAYER_ROWS)
+    table = _first_gap(len(program.tables), TABLES,
+                       [(place.table, len(other.tables)) for other, place in others])
+    if None in (word, row, table) or row // isa.LAYER_ROWS + len(program.layers) > isa.MAX_LAYERS:
         return None
-    return Place(word, row)
+    return Place(word, row, table)
 
 
 def _first_gap(size, limit, taken, unit=1):
@@ -67,7 +71,8 @@ def relocated(program, place):
         descriptor = slice(index * isa.LAYER_ROWS, index * isa.LAYER_ROWS + isa.COUNTER_ROW)
         layer = isa.Layer.decode(int.from_bytes(rows[descriptor].tobytes(), "little"))
         layer = replace(layer, parameters=layer.parameters + place.row,
-                        first_weight=(layer.first_weight + place.word) % 2**16)
+                        first_weight=(layer.first_weight + place.word) % 2**16,
+                        table=layer.table + place.table * layer.use_table)
         rows[descriptor] = np.frombuffer(layer.encode().to_bytes(size, "little"), np.uint8) \
             .reshape(-1, isa.ROW_BYTES)
     return rows
