@@ -58,7 +58,8 @@ class TcpPort:
         readers = [self._listener, *([self._client] if self._client else [])]
         writers = [self._client] if self._client and write else []
         readable, writable, _ = select.select(readers, writers, [], seconds)
-        if self._listener in readable:
+        # What the client has to say may be that it has gone: that comes first.
+        if self._listener in readable and self._client not in readable:
             self._accept()
         self._see_off()
         return self._client in readable, self._client in writable
@@ -137,7 +138,7 @@ class PtyPort:
 
     def __init__(self, path=None):
         try:
-            import tty # not on all systems
+            import tty  # not on all systems
         except ImportError:
             raise ToolError("this system has no pseudo-terminals; use --tcp") from None
         self._path = None if path is None else Path(path)
@@ -158,7 +159,7 @@ class PtyPort:
 
     def poll(self, seconds, *, write):
         """Wait for something to do, at most ``seconds``; return if there is room to ``write``."""
-        readable, writable, _ = select.select([self._end], [self._end] if write else [], [], seconds)
+        readable, writable, _ = select.select([self._end], [self._end] * write, [], seconds)
         return bool(readable), bool(writable)
 
     def read(self):
@@ -201,10 +202,10 @@ def serve(port, board, *, stop):
                                        write=bool(unread))
         if readable:
             board.write(port.read())
-        if writable:
-            unread = unread[port.write(unread):]
         if not port.connected:
             unread = b""
+        elif writable:
+            unread = unread[port.write(unread):]
         if crowded:
             continue
         simulated = board.simulated

@@ -101,7 +101,7 @@ def test_what_does_not_fit_is_lost_whole(rng, simulate, reader):
             lost += 1
     whole = sum(map(bool, received))
     assert whole > 10 and lost > 20
-    assert (len(received) < len(frames)) == (reader == "slow")
+    assert len(received) < len(frames) or reader == "uneven"
 
 
 def test_a_frame_that_is_too_long_leaves_an_end(simulate):
