@@ -16,6 +16,7 @@ from . import (
     profile,
     program,
     run,
+    selftest,
     verify,
 )
 
@@ -24,7 +25,7 @@ __all__ = ["main"]
 
 
 COMMANDS = [demo, check, compile, run, verify, profile, evaluate, build, program, export,
-            device_server, bench]
+            device_server, selftest, bench]
 
 
 def main(arguments=None):

@@ -39,7 +39,8 @@ class Device:
         self._sessions  = weakref.WeakSet() # whose programs are in the device's memories
         self._disturbed = False # a command was interrupted, or the link failed
         try:
-            self._identity = link.hello()
+            #: What the device says about itself; an :class:`popmac.driver.link.Identity`.
+            self.identity = link.hello()
         except BaseException:
             link.close()
             raise
@@ -47,7 +48,7 @@ class Device:
     @property
     def arch(self):
         """Configuration that the device says it has."""
-        return self._identity.arch
+        return self.identity.arch
 
     @contextmanager
     def exclusive(self):
@@ -58,7 +59,7 @@ class Device:
         """
         with self._lock:
             if self._disturbed:
-                if self.link.hello() != self._identity:
+                if self.link.hello() != self.identity:
                     raise DeviceError("there is another device at the end of the link")
                 self._disturbed = False
             try:
@@ -101,7 +102,7 @@ class Device:
         if not isinstance(program, Program):
             from ..compiler import compile_model  # a device does without the compiler otherwise
             program = compile_model(program, self.arch)
-        identity = self._identity
+        identity = self.identity
         if identity.isa_version != isa.ISA_VERSION:
             raise IncompatibleProgramError(
                 f"the device has instruction set {identity.isa_version}, but this version of "
@@ -142,6 +143,11 @@ class Device:
                     f"words and {len(program.rows)} rows, which the device has no room for")
             self._evict(kept[:1])
             kept = kept[1:]
+
+    def unload(self):
+        """End all sessions, because the memories are going to be overwritten."""
+        with self._lock:
+            self._evict(self._sessions)
 
     def _evict(self, sessions):
         for session in list(sessions):
