@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from popmac.arch import ACCUMULATOR_BITS
 
-from .pipeline import delay
+from .pipeline import delay, hop
 from .requantize_lane import PAIR_OPERANDS
 from .tags import done_layout, tag_layout
 
@@ -60,19 +60,24 @@ class PairUnit(wiring.Component):
         word = data.ArrayLayout(signed(8), arch.rows)
 
         # Cycle 0: bring the window here. Cycle 1: compare it with what is held.
-        step = delay(m, self.step, 1, name="step")
+        window = delay(m, self.step.window, 1, name="window")
+        step   = delay(m, Cat(self.step.valid & self.step.last, self.step.tag), 1, name="step")
         held, first, second = (Signal(word, name=name, reset_less=True)
                                for name in ("held", "first", "second"))
-        with m.If(step.valid):
-            for i in range(arch.rows):
-                new  = step.window[i]
-                keep = ~step.first & (~self.maximum | (held[i] > new))
-                with m.If(~keep):
+        for group in range(0, arch.rows, 4): # each with what decides on it beside it
+            is_valid = hop(m, self.step.valid, name=f"valid_{group}")
+            is_first = hop(m, self.step.first, name=f"first_{group}")
+            is_last  = hop(m, self.step.valid & self.step.last, name=f"last_{group}")
+            maximum  = hop(m, self.maximum, name=f"maximum_{group}")
+            for i in range(group, group + 4):
+                new  = window[i]
+                keep = ~is_first & (~maximum | (held[i] > new))
+                with m.If(is_valid & ~keep):
                     m.d.sync += held[i].eq(new)
-                with m.If(step.last):
+                with m.If(is_last):
                     m.d.sync += [
                         first[i].eq(Mux(keep, held[i], new)),
-                        second[i].eq(Mux(self.maximum, 0, new)),
+                        second[i].eq(Mux(maximum, 0, new)),
                     ]
         # Cycle 2: one phase after the other.
         phase     = Signal(range(arch.phases))
@@ -80,8 +85,7 @@ class PairUnit(wiring.Component):
         m.d.comb += phase.eq(Mux(self.done.valid, 0, following))
         m.d.sync += [
             following.eq(phase + 1),
-            self.done.valid.eq(step.valid & step.last),
-            self.done.tag.eq(step.tag),
+            Cat(self.done.valid, self.done.tag).eq(step),
         ]
         for j in range(arch.lanes):
             pair     = Signal(PAIR_OPERANDS, name=f"pair_{j}")

@@ -74,7 +74,8 @@ def map_by_yosys(folder, source, block):
         select -assert-min 1 t:{block}
         rename plain mapped; write_verilog -noattr mapped.v
         design -reset; {_MODELS} read_verilog mapped.v; read_verilog plain.v
-        hierarchy -check; proc; write_verilog -noattr design.v""")
+        hierarchy -check; proc
+        write_verilog -noattr design.v""")
 
 
 @pytest.mark.parametrize("width, depth, enables", [
@@ -157,6 +158,7 @@ def test_components_are_the_same_on_an_ecp5(make, output, tmp_path, monkeypatch)
     (tmp_path / "models.v").write_text(ecp5_models())
     yosys(tmp_path, f"""
         {_MODELS} read_rtlil plain.il; read_rtlil mapped.il
-        setattr -mod -unset top plain mapped; hierarchy -check; proc; write_verilog -noattr design.v""")
+        setattr -mod -unset top plain mapped; hierarchy -check; proc
+        write_verilog -noattr design.v""")
     compare(tmp_path, component.inputs, component.width, monkeypatch, settle=4,
             depth=getattr(component.component, "depth", None))
