@@ -436,7 +436,11 @@ def _resize_nearest_neighbor(builder, rng):
 
 def _resize(name, builder, rng):
     mode = rng.integers(3)
-    return builder.resize(name, _image(builder, rng), tuple(rng.integers(1, 30, 2).tolist()),
+    x    = _image(builder, rng)
+    size = rng.integers(1, 30, 2)
+    if rng.random() < 0.5: # by whole numbers
+        size = x.shape[1:3] * rng.integers(1, 4, 2)
+    return builder.resize(name, x, tuple(size.tolist()),
                           alignCorners=bool(mode == 1), halfPixelCenters=bool(mode == 2))
 
 

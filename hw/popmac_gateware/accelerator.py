@@ -9,6 +9,7 @@ from popmac import isa
 
 from .activation_memory import ActivationMemory
 from .address_generator import AddressGenerator
+from .function_table import FunctionTable
 from .host_bus import READ, RUN, WRITE, HostBus
 from .host_port import HostPort
 from .pair_unit import PairUnit
@@ -31,10 +32,10 @@ class Accelerator(wiring.Component):
 
     ::
 
-        sequencer -> addresses -> activation memory -> array -------> requantiser -> writeback
-                         |                         \\-> pair unit -/         ^             |
-                         \\----> weight address                          parameters       |
-                                                 activation memory <----------------------/
+        sequencer -> addresses -> activation memory -> array -----> requantiser -> table
+                         |                         \\-> pair unit -/       ^           |
+                         \\----> weight address                        parameters     |
+                                              activation memory <- writeback <-------/
 
     Parameters
     ----------
@@ -59,6 +60,7 @@ class Accelerator(wiring.Component):
         m.submodules.array       = array       = SystolicArray(arch)
         m.submodules.pair_unit   = pair_unit   = PairUnit(arch)
         m.submodules.requantizer = requantizer = Requantizer(arch)
+        m.submodules.table       = table       = FunctionTable(arch)
         m.submodules.writeback   = writeback   = Writeback(arch)
         m.submodules.addresses   = addresses   = AddressGenerator(arch)
         m.submodules.loader      = loader      = ParameterLoader(arch)
@@ -67,7 +69,8 @@ class Accelerator(wiring.Component):
 
         to_window = AddressGenerator.LATENCY + memory.latency
         to_start  = to_window + array.latency + requantizer.lead
-        drain     = to_start + requantizer.latency + arch.phases + writeback.LATENCY + 1
+        drain     = to_start + 1 + requantizer.latency + arch.all_phases + table.LATENCY \
+            + writeback.LATENCY + 1
         m.submodules.sequencer = sequencer = Sequencer(arch, drain=drain)
 
         # Host. The link is on the other side of registers.
@@ -130,6 +133,7 @@ class Accelerator(wiring.Component):
             addresses.goes_on.eq(issue.goes_on),
             *(addresses.input[name].eq(next_layer[name]) for name, _ in addresses.input.shape()),
             memory.padding.eq(layer.padding),
+            memory.plane_words.eq(layer.plane_words),
         ]
         requested = delay(m, issue.valid, AddressGenerator.LATENCY, name="requested")
         granted   = Signal()
@@ -155,27 +159,42 @@ class Accelerator(wiring.Component):
         step = delay(m, issue, to_window, name="step")
         m.d.comb += [
             array.step.window.eq(memory.window),
+            array.step.taps.eq(memory.taps),
             array.step.valid.eq(step.valid),
             array.step.first.eq(step.first),
+            array.step.last.eq(step.last),
+            array.binary.eq(layer.unit == isa.Unit.BINARY),
             pair_unit.step.window.eq(memory.window),
             pair_unit.step.valid.eq(step.valid),
             pair_unit.step.first.eq(step.first),
             pair_unit.step.last.eq(step.last),
             pair_unit.step.tag.eq(step.tag),
-            pair_unit.maximum.eq(layer.unit == isa.Unit.MAXIMUM),
+            *(pair_unit.operation[name].eq(layer[name]) for name, _ in
+              pair_unit.operation.shape()),
         ]
+        counts = Signal(8 * arch.word_bytes) # bits of the words of planes
+        for i in range(arch.word_bytes):
+            m.d.comb += counts.word_select(i, 8).eq(
+                (step.goes_on[0] | (i < layer.tail_bytes)).replicate(8))
+        m.d.comb += [array.step.planes[p].eq(memory.planes[p] & counts)
+                     for p in range(arch.planes)]
         done = Signal(done_layout(arch))
         m.d.comb += [done.valid.eq(step.valid & step.last), done.tag.eq(step.tag)]
         done = delay(m, done, array.latency + requantizer.lead - 1, name="done")
-        pair = Signal()
+        on_array = Signal()
+        m.d.comb += on_array.eq((layer.unit == isa.Unit.ARRAY)
+                                | (layer.unit == isa.Unit.DEPTHWISE)
+                                | (layer.unit == isa.Unit.BINARY))
         m.d.sync += [
-            pair.eq(layer.unit != isa.Unit.ARRAY),
-            requantizer.start.eq(Mux(pair, pair_unit.done, done)),
+            requantizer.elementwise.eq(~on_array),
+            requantizer.pair.eq(~on_array & (layer.unit != isa.Unit.PRODUCT)),
+            requantizer.start.eq(Mux(requantizer.elementwise, pair_unit.done,
+                                      Mux(array.binary, delay(m, done, 1, name="done_binary"),
+                                          done))),
         ]
         m.d.comb += [
             requantizer.sums.eq(array.sums),
             requantizer.operands.eq(pair_unit.operands),
-            requantizer.pair.eq(pair),
             requantizer.last_phase.eq(layer.last_phase),
             requantizer.clamp.zero_point.eq(layer.zero_point),
             requantizer.clamp.low.eq(layer.low),
@@ -184,8 +203,11 @@ class Accelerator(wiring.Component):
 
         # From results to memory. Once the last result is in front of the writeback, steps that
         # are issued from then on will find it in memory.
-        results = requantizer.results
+        results = table.o_results
         m.d.comb += [
+            *(table.choice[name].eq(layer[name]) for name, _ in table.choice.shape()),
+            table.i_results.eq(requantizer.results),
+            table.write.eq(host_port.table_write),
             writeback.begin.eq(delay(m, sequencer.begin, 2, name="begin")),
             *(writeback.output[name].eq(layer[name]) for name, _ in writeback.output.shape()),
             writeback.results.eq(results),

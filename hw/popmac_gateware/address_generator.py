@@ -22,7 +22,8 @@ def input_layout():
     """The fields of a layer descriptor that say where its steps read."""
     layer = record_layout(isa.Layer)
     return data.StructLayout({name: layer[name].shape for name in (
-        *isa.LEVELS, *(f"first_{name}" for name in _POSITION), "height", "row_bytes")})
+        *isa.LEVELS, *(f"first_{name}" for name in _POSITION), "height", "row_bytes", "unit",
+        "tap_rows", "tap_words")})
 
 
 class AddressGenerator(wiring.Component):
@@ -101,12 +102,17 @@ class AddressGenerator(wiring.Component):
         s4_word   = Signal.like(self.request.word, reset_less=True)
         s4_column = Signal.like(column, reset_less=True)
         s4_left   = Signal(signed(len(column) + 1), reset_less=True)
-        s4_inside = Signal(reset_less=True)
+        s4_inside = Signal(2, reset_less=True) # of the row, and of the second row of taps
+        lowest    = Signal(signed(5), reset_less=True)
+        limit     = Signal.like(s3["row"], reset_less=True)
         m.d.sync += [
+            lowest.eq(-self.input.tap_rows),
+            limit.eq(self.input.height - self.input.tap_rows),
             s4_word.eq(s3["word"] + (column >> byte_bits)),
             s4_column.eq(column),
             s4_left.eq(self.input.row_bytes - column),
-            s4_inside.eq(s3["row"].as_unsigned() < self.input.height),
+            s4_inside[0].eq(s3["row"].as_unsigned() < self.input.height),
+            s4_inside[1].eq((s3["row"] >= lowest) & (s3["row"] < limit)),
         ]
 
         # Cycle 4: the part of the window that is inside of the input.
@@ -114,6 +120,12 @@ class AddressGenerator(wiring.Component):
         m.d.sync += [
             self.request.word.eq(s4_word),
             self.request.offset.eq(offset),
+            self.request.taps.eq(self.input.unit == isa.Unit.DEPTHWISE),
+            self.request.second.eq(s4_word + self.input.tap_words),
+            self.request.inside.eq(Cat(
+                s4_inside[row] & ((s4_column >> byte_bits) >= -column)
+                & ((s4_left >> byte_bits) > column)
+                for row in range(2) for column in range(self.arch.tap_columns))),
             self.request.begin.eq(0),
             self.request.end.eq(s4_left[:byte_bits]),
             self.weight.eq(delay(m, s3["weight"], 1, name="s4_weight")),
@@ -123,7 +135,7 @@ class AddressGenerator(wiring.Component):
                 m.d.sync += self.request.begin.eq(rows - offset)
             with m.Else():
                 m.d.sync += self.request.begin.eq(rows)
-        with m.If((s4_left < 0) | ~s4_inside):
+        with m.If((s4_left < 0) | ~s4_inside[0]):
             m.d.sync += self.request.end.eq(0)
         with m.Elif(s4_left[byte_bits:].any()):
             m.d.sync += self.request.end.eq(rows)

@@ -9,6 +9,7 @@ from popmac import isa
 from popmac.protocol import WRITABLE, Space
 
 from .activation_memory import activation_write_layout, window_request_layout
+from .function_table import table_write_layout
 from .host_bus import ADDRESS, READ, WRITE
 from .pipeline import hop
 from .program_memory import program_write_layout
@@ -26,7 +27,8 @@ class HostPort(wiring.Component):
     """Turns byte accesses into accesses of the width of each memory.
 
     Rows of program memory are 64 addresses apart, of which the first 36 are used, and are read
-    from the first. Weight memory takes two bytes at a time and cannot be read.
+    from the first. Weight memory, and the tables behind it, take two bytes at a time and cannot be
+    read.
 
     Parameters
     ----------
@@ -39,6 +41,7 @@ class HostPort(wiring.Component):
     data : ``Out(stream.Signature(8))``
     activation_write : ``Out(stream.Signature(activation_write_layout(arch)))``
     weight_write : ``Out(weight_write_layout(arch))``
+    table_write : ``Out(table_write_layout())``
     program_write : ``Out(stream.Signature(program_write_layout(arch)))``
     window_request : ``Out(stream.Signature(window_request_layout(arch)))``
         One window, whose first byte is the one to read.
@@ -57,6 +60,7 @@ class HostPort(wiring.Component):
             "data":             Out(stream.Signature(8)),
             "activation_write": Out(stream.Signature(activation_write_layout(arch))),
             "weight_write":     Out(weight_write_layout(arch)),
+            "table_write":      Out(table_write_layout()),
             "program_write":    Out(stream.Signature(program_write_layout(arch))),
             "window_request":   Out(stream.Signature(window_request_layout(arch))),
             "window_valid":     In(1),
@@ -78,6 +82,8 @@ class HostPort(wiring.Component):
         place     = Signal(ADDRESS, reset_less=True)      # of that byte
         taking    = Signal()
         complete  = Signal(data.StructLayout({space.name: 1 for space in sorted(WRITABLE)}))
+        tables    = arch.all_weight_words * arch.weight_word_bytes # where they begin
+        in_tables = Signal(reset_less=True)
         address   = self.write.payload.address
         m.d.comb += self.write.ready.eq(taking)
         m.d.sync += taking.eq(self.write.valid & ~taking & ~complete.as_value().any())
@@ -86,6 +92,7 @@ class HostPort(wiring.Component):
                 collected.eq(Cat(collected[8:], self.write.payload.data)),
                 place.space.eq(self.write.payload.space),
                 place.address.eq(address),
+                in_tables.eq(address >= tables),
             ]
         for space, last_byte, taken in [
             (Space.ACTIVATION, 1,          self.activation_write.ready),
@@ -105,7 +112,8 @@ class HostPort(wiring.Component):
         activation = self.activation_write.payload
         m.d.comb += [
             self.activation_write.valid.eq(complete.ACTIVATION),
-            self.weight_write.valid.eq(complete.WEIGHT),
+            self.weight_write.valid.eq(complete.WEIGHT & ~in_tables),
+            self.table_write.valid.eq(complete.WEIGHT & in_tables),
             self.program_write.valid.eq(complete.PROGRAM),
             activation.valid.eq(1),
             activation.word.eq(place.address >> byte_bits),
@@ -116,6 +124,8 @@ class HostPort(wiring.Component):
             self.weight_write.address.word.eq(word),
             self.weight_write.address.tail.eq(word >> exact_log2(arch.weight_words)),
             self.weight_write.data.eq(collected[-16:]),
+            self.table_write.address.eq((place.address - tables) >> 1),
+            self.table_write.data.eq(collected[-16:]),
             self.program_write.payload.row.eq(place.address >> _ROW_SHIFT),
             self.program_write.payload.data.eq(collected),
         ]

@@ -4,14 +4,24 @@ from amaranth import *
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from popmac import isa
 from popmac.arch import ACCUMULATOR_BITS
 
 from .pipeline import delay, hop
+from .primitives.lut_multiplier import LutMultiplier
+from .records import record_layout
 from .requantize_lane import PAIR_OPERANDS
 from .tags import done_layout, tag_layout
 
 
-__all__ = ["PairUnit", "pair_step_layout"]
+__all__ = ["PairUnit", "operation_layout", "pair_step_layout"]
+
+
+def operation_layout():
+    """The fields of a layer descriptor that say what is done with two operands."""
+    layer = record_layout(isa.Layer)
+    return data.StructLayout({name: layer[name].shape for name in (
+        "unit", "padding", "second_zero_point")})
 
 
 def pair_step_layout(arch):
@@ -28,7 +38,9 @@ def pair_step_layout(arch):
 class PairUnit(wiring.Component):
     """Operands for the lanes of the requantiser, channel by channel.
 
-    Either the first and the last word of each pixel, or the greatest of its words and 0.
+    For PAIR the first and the last word of each pixel; for DIFFERENCE, the last one inverted; for
+    MAXIMUM the greatest of its words, and 0; for UNION the bits of all its words, and 0; for
+    PRODUCT the product of the first and the last word, each less its zero point.
 
     Parameters
     ----------
@@ -37,21 +49,24 @@ class PairUnit(wiring.Component):
     Members
     -------
     step : ``In(pair_step_layout(arch))``
-    maximum : ``In(1)``
-        Take the greatest; constant during a layer.
+    operation : ``In(operation_layout())``
+        Constant during a layer.
     operands : ``Out(ArrayLayout(signed(ACCUMULATOR_BITS), lanes))``
-        Phase ``p`` of lane ``j`` is there ``1 + p + j // 2`` cycles after ``done``.
+        ``PAIR_OPERANDS``, or products. Phase ``p`` of lane ``j`` is there ``1 + p + j // 2``
+        cycles after ``done``.
     done : ``Out(done_layout(arch))``
-        Two cycles after the last step of a pixel.
+        :attr:`LATENCY` cycles after the last step of a pixel.
     """
+
+    LATENCY = 5 + LutMultiplier.LATENCY
 
     def __init__(self, arch):
         self.arch = arch
         super().__init__({
-            "step":     In(pair_step_layout(arch)),
-            "maximum":  In(1),
-            "operands": Out(data.ArrayLayout(signed(ACCUMULATOR_BITS), arch.lanes)),
-            "done":     Out(done_layout(arch)),
+            "step":      In(pair_step_layout(arch)),
+            "operation": In(operation_layout()),
+            "operands":  Out(data.ArrayLayout(signed(ACCUMULATOR_BITS), arch.lanes)),
+            "done":      Out(done_layout(arch)),
         })
 
     def elaborate(self, platform):
@@ -59,40 +74,78 @@ class PairUnit(wiring.Component):
         arch = self.arch
         word = data.ArrayLayout(signed(8), arch.rows)
 
+        # What is done, as bits beside the words.
+        alone, union, inverted, product = (Signal(name=name) for name in
+                                           ("alone", "union", "inverted", "product"))
+        m.d.sync += [
+            alone.eq((self.operation.unit == isa.Unit.MAXIMUM)
+                     | (self.operation.unit == isa.Unit.UNION)),
+            union.eq(self.operation.unit == isa.Unit.UNION),
+            inverted.eq(self.operation.unit == isa.Unit.DIFFERENCE),
+            product.eq(self.operation.unit == isa.Unit.PRODUCT),
+        ]
+
         # Cycle 0: bring the window here. Cycle 1: compare it with what is held.
         window = delay(m, self.step.window, 1, name="window")
         step   = delay(m, Cat(self.step.valid & self.step.last, self.step.tag), 1, name="step")
         held, first, second = (Signal(word, name=name, reset_less=True)
                                for name in ("held", "first", "second"))
         for group in range(0, arch.rows, 4): # each with what decides on it beside it
-            is_valid = hop(m, self.step.valid, name=f"valid_{group}")
-            is_first = hop(m, self.step.first, name=f"first_{group}")
-            is_last  = hop(m, self.step.valid & self.step.last, name=f"last_{group}")
-            maximum  = hop(m, self.maximum, name=f"maximum_{group}")
+            valid = hop(m, self.step.valid, name=f"valid_{group}")
+            start = hop(m, self.step.first, name=f"start_{group}")
+            end   = hop(m, self.step.valid & self.step.last, name=f"end_{group}")
+            one   = hop(m, alone, name=f"alone_{group}")
+            join  = hop(m, union, name=f"union_{group}")
+            flip  = hop(m, inverted, name=f"inverted_{group}")
             for i in range(group, group + 4):
-                new  = window[i]
-                keep = ~is_first & (~maximum | (held[i] > new))
-                with m.If(is_valid & ~keep):
+                new  = window[i] | Mux(join & ~start, held[i], 0)
+                keep = ~start & (~one | (~join & (held[i] > new)))
+                with m.If(valid & ~keep):
                     m.d.sync += held[i].eq(new)
-                with m.If(is_last):
+                with m.If(end):
                     m.d.sync += [
                         first[i].eq(Mux(keep, held[i], new)),
-                        second[i].eq(Mux(maximum, 0, new)),
+                        second[i].eq(Mux(one, 0, new ^ flip.replicate(8))),
                     ]
         # Cycle 2: one phase after the other.
+        done      = Signal(done_layout(arch))
         phase     = Signal(range(arch.phases))
         following = Signal.like(phase)
-        m.d.comb += phase.eq(Mux(self.done.valid, 0, following))
+        m.d.comb += phase.eq(Mux(done.valid, 0, following))
         m.d.sync += [
             following.eq(phase + 1),
-            Cat(self.done.valid, self.done.tag).eq(step),
+            done.eq(step),
         ]
+        m.d.comb += self.done.eq(delay(m, done, self.LATENCY - 2, name="done"))
         for j in range(arch.lanes):
-            pair     = Signal(PAIR_OPERANDS, name=f"pair_{j}")
             channels = [f * arch.lanes + j for f in range(arch.rows // arch.lanes)]
-            m.d.comb += [
-                pair.first.eq(Array(first[c] for c in channels)[phase]),
-                pair.second.eq(Array(second[c] for c in channels)[phase]),
-                self.operands[j].eq(delay(m, pair.as_value(), 1 + j // 2, name=f"operands_{j}")),
+            operands = []
+            for name, held_word in (("first", first), ("second", second)):
+                operand = Signal(signed(8), name=f"{name}_{j}")
+                m.d.comb += operand.eq(Array(held_word[c] for c in channels)[phase])
+                operands.append(delay(m, operand, 1 + j // 2, name=f"s3_{name}_{j}"))
+
+            # Cycle 3: less the zero points. Cycle 4: a factor without a sign, for the multiplier.
+            centred = []
+            for name, operand, zero in (
+                    ("first", operands[0], self.operation.padding),
+                    ("second", operands[1], self.operation.second_zero_point)):
+                difference = Signal(signed(9), name=f"centred_{name}_{j}", reset_less=True)
+                m.d.sync += difference.eq(operand - hop(m, zero, name=f"zero_{name}_{j}"))
+                centred.append(difference)
+            m.submodules[f"multiplier_{j}"] = multiplier = LutMultiplier(9)
+            a = Signal(signed(9), name=f"a_{j}", reset_less=True)
+            b = Signal(8, name=f"b_{j}", reset_less=True)
+            m.d.sync += [
+                a.eq(Mux(centred[1] < 0, -centred[0], centred[0])),
+                b.eq(abs(centred[1])),
             ]
+            m.d.comb += [multiplier.a.eq(a), multiplier.b.eq(b)]
+
+            # Cycle 8: the product, or both operands as they were.
+            pair = Signal(PAIR_OPERANDS, name=f"pair_{j}")
+            m.d.comb += [pair.first.eq(operands[0]), pair.second.eq(operands[1])]
+            pair = delay(m, pair.as_value(), self.LATENCY - 3, name=f"operands_{j}")
+            m.d.sync += self.operands[j].eq(
+                Mux(hop(m, product, name=f"product_{j}"), multiplier.product, pair))
         return m

@@ -4,6 +4,7 @@ from amaranth import *
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from .binary_cell import BITS, BinaryCell, count_width
 from .pe import PAIR, ProcessingElement
 from .pipeline import hop
 from .weight_bank import WeightBank, weight_address_layout
@@ -35,6 +36,8 @@ class Tile(wiring.Component):
     row_pair, column_pair : int
         Place in the array; decides which writes are for this tile.
     psum_width : int
+    has_taps : bool
+        The row pair takes a word of depthwise layers.
 
     Members
     -------
@@ -42,25 +45,41 @@ class Tile(wiring.Component):
         Weight word to use, :attr:`ADDRESS_LEAD` cycles before the activations.
     i_write, o_write : ``weight_write_layout(arch)``
     i_activations, o_activations : ``PAIR``
+    i_taps : ``In(PAIR)``
+        One activation for the upper row of each column, where ``has_taps``. Either these or the
+        activations are 0.
     i_psums, o_psums : ``ArrayLayout(signed(psum_width), 2)``
         ``i_psums`` is added :attr:`PSUM_DELAY` cycles after its activations entered.
+    i_planes, o_planes : ``ArrayLayout(16, planes)``
+        Activations of the binary engine.
+    i_counts, o_counts : ``ArrayLayout(ArrayLayout(count_width(arch), planes), 2)``
+        ``i_counts`` is added :attr:`COUNT_DELAY` cycles after its activations entered.
     """
 
     ADDRESS_LEAD = WeightBank.LATENCY
     PSUM_DELAY   = 1 + ProcessingElement.PSUM_DELAY
+    COUNT_DELAY  = 1 + BinaryCell.PSUM_DELAY
 
-    def __init__(self, arch, *, row_pair, column_pair, psum_width):
+    def __init__(self, arch, *, row_pair, column_pair, psum_width, has_taps):
         self.arch        = arch
         self.row_pair    = row_pair
         self.column_pair = column_pair
         self.psum_width  = psum_width
+        self.has_taps    = has_taps
+        counts = data.ArrayLayout(data.ArrayLayout(count_width(arch), arch.planes), 2)
+        planes = data.ArrayLayout(BITS, arch.planes)
         super().__init__({
+            "i_planes":      In(planes),
+            "o_planes":      Out(planes),
+            "i_counts":      In(counts),
+            "o_counts":      Out(counts),
             "i_address":     In(weight_address_layout(arch)),
             "o_address":     Out(weight_address_layout(arch)),
             "i_write":       In(weight_write_layout(arch)),
             "o_write":       Out(weight_write_layout(arch)),
             "i_activations": In(PAIR),
             "o_activations": Out(PAIR),
+            "i_taps":        In(PAIR),
             "i_psums":       In(data.ArrayLayout(signed(psum_width), 2)),
             "o_psums":       Out(data.ArrayLayout(signed(psum_width), 2)),
         })
@@ -99,8 +118,13 @@ class Tile(wiring.Component):
 
         for column in range(2):
             m.submodules[f"pe_{column}"] = pe = ProcessingElement(psum_width=self.psum_width)
+            upper = activations[0]
+            if self.has_taps:
+                upper = hop(m, (self.i_activations[0] | self.i_taps[column])[:8],
+                            name=f"upper_{column}")
             m.d.comb += [
-                pe.activations.eq(activations),
+                pe.activations[0].eq(upper),
+                pe.activations[1].eq(activations[1]),
                 pe.use_tail.eq(use_tail),
                 pe.i_psum.eq(self.i_psums[column]),
                 self.o_psums[column].eq(pe.o_psum),
@@ -109,5 +133,17 @@ class Tile(wiring.Component):
                 m.d.comb += [
                     pe.weights[i].eq(banks[i].block_data.word_select(column, 8)),
                     pe.tail_weights[i].eq(banks[i].tail_data.word_select(column, 8)),
+                ]
+
+        if self.arch.planes:
+            planes = hop(m, self.i_planes, name="planes")
+            m.d.comb += self.o_planes.eq(planes)
+            for column in range(2):
+                m.submodules[f"binary_{column}"] = cell = BinaryCell(self.arch)
+                m.d.comb += [
+                    cell.activations.eq(planes),
+                    cell.weights.eq(Cat(bank.block_data.word_select(column, 8) for bank in banks)),
+                    cell.i_psums.eq(self.i_counts[column]),
+                    self.o_counts[column].eq(cell.o_psums),
                 ]
         return m

@@ -17,7 +17,7 @@ __all__ = ["ISA_VERSION", "ROW_BITS", "ROW_BYTES", "LAYER_ROWS", "COUNTER_ROW", 
 
 
 #: Changes with every change of a record or of its meaning.
-ISA_VERSION = 1
+ISA_VERSION = 2
 
 #: Program memory is read in rows of this many bits: two channels, or a third of a descriptor.
 ROW_BITS    = 288
@@ -42,6 +42,24 @@ class Unit(enum.IntEnum):
     PAIR    = 1
     #: The greatest of all words of each pixel and 0, channel by channel; PairParameters apply.
     MAXIMUM = 2
+    #: The systolic array, each column with activations of its own, see :attr:`Layer.tap_words`:
+    #: sums of words times weights, channel by channel; ChannelParameters apply.
+    DEPTHWISE  = 3
+    #: As PAIR, with the bits of the second word inverted: ``-1 - x`` for each ``x``.
+    DIFFERENCE = 4
+    #: Products of the first word less ``padding`` and the last word less ``second_zero_point`` of
+    #: each pixel, channel by channel; ChannelParameters apply.
+    PRODUCT    = 5
+    #: The binary engine: bits that windows and weights have in common, in several neighbouring
+    #: pixels at once, see :attr:`Layer.plane_words`; ChannelParameters apply.
+    BINARY     = 6
+    #: The bits that are set in any word of each pixel, and 0; PairParameters apply.
+    UNION      = 7
+
+    @property
+    def is_pair(self):
+        """Whether PairParameters apply."""
+        return self in (Unit.PAIR, Unit.MAXIMUM, Unit.DIFFERENCE, Unit.UNION)
 
 
 def _bits(width, *, signed=False):
@@ -150,6 +168,23 @@ class Layer(Record):
     padding:       int = _bits(8, signed=True)
 
     unit:          int = _bits(3)
+    #: Unit DEPTHWISE: a step reads no window, but ``tap_columns`` neighbouring words (see
+    #: :class:`popmac.arch.ArchConfig`) of each of two rows, of which the second one is so many
+    #: rows and words behind the first. Steps begin on a word. The words of both rows must be in
+    #: different banks: ``tap_words`` modulo 8 is between ``tap_columns`` and ``8 - tap_columns``.
+    #: Column ``c`` of the array adds up byte ``c`` of word ``i`` times the weight of row ``2*i``.
+    tap_rows:      int = _bits(4)
+    tap_words:     int = _bits(16)
+    #: Unit BINARY: windows begin on a word, and plane ``p`` reads the word that is
+    #: ``p * plane_words`` behind the first; nothing is padded. Byte ``r`` of the word and of row
+    #: ``r`` of the weight word have bits in common where these are equal; of the last step of each
+    #: loop over input blocks, only the first ``tail_bytes`` bytes count, and the others are 0. The
+    #: results of plane ``p`` are written ``p << plane_log2`` bytes behind those of the first.
+    plane_words:   int = _bits(3)
+    plane_log2:    int = _bits(3)
+    tail_bytes:    int = _bits(6)
+    #: Unit PRODUCT: zero point of the second operand.
+    second_zero_point: int = _bits(8, signed=True)
 
     #: Row of program memory with the parameters of the first output-channel block.
     parameters:    int = _bits(12)
@@ -169,8 +204,14 @@ class Layer(Record):
     #: Results per pixel are written in groups of this many channels: a power of two, as log2.
     #: Fewer than ``lanes``: only so many of the first phase; otherwise ``lanes`` in each phase.
     channels_log2: int = _bits(3)
-    #: Index of the last phase: phases - 1.
-    last_phase:    int = _bits(3)
+    #: Results are bits: the lowest of each, up to eight channels of a block in a byte, the first
+    #: one lowest.
+    bits:          int = _bits(1)
+    #: Index of the last phase, over all planes: phases - 1.
+    last_phase:    int = _bits(4)
+    #: Each result ``y`` is replaced by entry ``y + 128`` of this table, if ``use_table``.
+    table:         int = _bits(3)
+    use_table:     int = _bits(1)
 
     @property
     def levels(self):

@@ -22,7 +22,7 @@ class Layout:
     word_bytes : int
         Bytes per word of the memory.
     group : int
-        Bytes per group: a power of two, at most ``word_bytes``.
+        Bytes per group, at most ``word_bytes``: a power of two where the device writes.
     pixel_pitch : int
         Words from a pixel to the next if ``group == word_bytes``; else 0.
     row_pitch, block_pitch : int
@@ -59,7 +59,7 @@ class Layout:
     @property
     def words(self):
         """Words from the first to the last one that holds an element, both included."""
-        row = (self.row_bytes - self.pixel_bytes) // self.word_bytes
+        row = (self.row_bytes - self.pixel_bytes + self.group - 1) // self.word_bytes
         return (self.height - 1) * self.row_pitch + (self.blocks - 1) * self.block_pitch + row + 1
 
     def at(self, base):
@@ -104,7 +104,7 @@ class Layout:
         return np.asarray(octets, np.int8)[self.addresses()]
 
 
-def planar(shape, word_bytes, *, row_pitch=None):
+def planar(shape, word_bytes, *, row_pitch=None, dense=False):
     """Layout with blocks of channels one behind the other.
 
     Parameters
@@ -113,11 +113,16 @@ def planar(shape, word_bytes, *, row_pitch=None):
     word_bytes : int
     row_pitch : function of int to int, optional
         Makes a row pitch of at least so many words.
+    dense : bool
+        Leave no bytes between pixels of fewer channels than a word has bytes. Only the host can
+        write such tensors.
     """
     height, width, channels = shape
     group = word_bytes
     while group > 1 and group // 2 >= channels:
         group //= 2
+    if dense:
+        group = min(channels, word_bytes)
     packed = group < word_bytes
     words  = -(-width * group // word_bytes) if packed else width
     pitch  = row_pitch(words) if row_pitch else words

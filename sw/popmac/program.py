@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from . import isa
-from .arch import ArchConfig
+from .arch import TABLE_BYTES, TABLES, ArchConfig
 from .errors import ModelFormatError
 from .graph import DTYPES, Graph, Node, Tensor
 from .layout import Layout
@@ -19,7 +19,7 @@ __all__ = ["Program", "Layer", "DeviceSegment", "HostSegment", "Fallback"]
 
 
 MAGIC       = b"POPMAC\r\n"
-VERSION     = 1
+VERSION     = 2
 _HEADER     = struct.Struct("<8sII")
 _MAX_HEADER = 64 << 20
 
@@ -90,6 +90,8 @@ class Program:
         Multiply-accumulates of the model, and of these the device's.
     weights : ndarray of int8 (words, rows, columns)
         From word 0 on.
+    tables : ndarray of int8 (tables, TABLE_BYTES)
+        From table 0 on.
     rows : ndarray of uint8 (rows, isa.ROW_BYTES)
         Program memory from row 0 on.
     """
@@ -103,6 +105,7 @@ class Program:
     macs:           int
     macs_on_device: int
     weights:        np.ndarray = field(repr=False)
+    tables:         np.ndarray = field(repr=False)
     rows:           np.ndarray = field(repr=False)
 
     @property
@@ -144,6 +147,7 @@ class Program:
             "fallbacks": [asdict(fallback) for fallback in self.fallbacks],
             "macs":      [self.macs, self.macs_on_device],
             "weights":   blob(self.weights),
+            "tables":    blob(self.tables),
             "rows":      blob(self.rows),
         }
         text = json.dumps(header, separators=(",", ":"), default=_plain).encode()
@@ -202,7 +206,8 @@ class Program:
         program  = cls(arch=arch, graph=graph, segments=segments, layers=layers, layouts=layouts,
                        fallbacks=tuple(_record(Fallback, f) for f in header["fallbacks"]),
                        macs=macs, macs_on_device=macs_on_device,
-                       weights=array(header["weights"]), rows=array(header["rows"]))
+                       weights=array(header["weights"]), tables=array(header["tables"]),
+                       rows=array(header["rows"]))
         program._check(header["isa"])
         return program
 
@@ -218,6 +223,9 @@ class Program:
         check(self.weights.dtype == np.int8 and self.weights.ndim == 3
               and self.weights.shape[1:] == (arch.rows, arch.columns)
               and len(self.weights) <= arch.all_weight_words, "weights do not fit")
+        check(self.tables.dtype == np.int8 and self.tables.ndim == 2
+              and self.tables.shape[1] == TABLE_BYTES and len(self.tables) <= TABLES,
+              "tables do not fit")
         check(self.rows.dtype == np.uint8 and self.rows.ndim == 2
               and self.rows.shape[1] == isa.ROW_BYTES and len(self.rows) <= arch.program_rows
               and len(self.rows) >= len(self.layers) * isa.LAYER_ROWS, "rows do not fit")

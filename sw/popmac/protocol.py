@@ -57,6 +57,7 @@ class Command(enum.IntEnum):
 class Space(enum.IntEnum):
     """What an address is an address of."""
     ACTIVATION = 0
+    #: The tables of functions lie behind the weights.
     WEIGHT     = 1
     PROGRAM    = 2
     #: Versions and configuration, read only.
@@ -127,7 +128,7 @@ def space_bytes(arch):
     """Size of each space."""
     return {
         Space.ACTIVATION: arch.activation_bytes,
-        Space.WEIGHT:     arch.all_weight_words * arch.weight_word_bytes,
+        Space.WEIGHT:     arch.weight_space_bytes,
         Space.PROGRAM:    arch.program_rows * isa.ROW_BYTES,
         Space.IDENTITY:   len(identity(arch)),
     }

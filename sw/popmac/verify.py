@@ -83,7 +83,8 @@ def verify(path, device, inputs):
 
     The reference's tensors are compared with those of the golden layers, of the golden machine
     that executes the compiled program, and of the device, which runs layer by layer, so that each
-    tensor is read before its memory is used again. Stops at the first difference.
+    tensor is read before its memory is used again. Tensors that fusion removes are compared on a
+    second program that is compiled without it. Stops at the first difference.
 
     Parameters
     ----------
@@ -102,35 +103,41 @@ def verify(path, device, inputs):
     reference = open_reference(Path(path).read_bytes(), graph)
     opened    = open_device(device) if isinstance(device, str) else device
     try:
-        program = compile_graph(graph, opened.arch)
         with open_device(f"golden:{opened.arch.name}") as golden:
-            sessions = {"golden.machine": golden.load(program), "device": opened.load(program)}
-            return _compare(graph, reference, sessions, inputs,
-                            device if isinstance(device, str) else opened.arch.name)
+            return _verify(graph, reference, golden, opened, inputs,
+                           device if isinstance(device, str) else opened.arch.name)
     finally:
         if opened is not device:
             opened.close()
 
 
-def _compare(graph, reference, sessions, inputs, device):
+def _verify(graph, reference, golden, device, inputs, name):
     codecs   = {name: Codec(graph.tensors[name]) for name in graph.inputs}
     count    = len(next(iter(inputs.values())))
-    stages   = ("golden.layers", *sessions)
-    compared = {}
-    elements = 0
-    for index in progress(range(count), "verifying"):
-        sample   = {name: codecs[name].encode(values[index]) for name, values in inputs.items()}
-        expected = reference.run(sample)
-        for stage in stages:
-            actual = sessions[stage].trace(sample) if stage in sessions \
-                else layers.run(graph, sample)
-            found, names = _first_difference(graph, expected, actual, index, stage)
-            if found:
-                return Verification(False, len(compared), elements, index + 1,
-                                    reference.description, device, stages, found)
-        compared = names
-        elements += sum(expected[name].size for name in names)
-    return Verification(True, len(compared), elements, count, reference.description, device,
+    samples  = [{name: codecs[name].encode(values[index]) for name, values in inputs.items()}
+                for index in range(count)]
+    stages   = ("golden.layers", "golden.machine", "device")
+    tensors, elements = set(), 0
+    for fuse in (True, False): # tensors that fusion removes are in a second program
+        program  = compile_graph(graph, device.arch, fuse=fuse)
+        sessions = {"golden.machine": golden.load(program), "device": device.load(program)}
+        fresh    = set()
+        for index, sample in enumerate(progress(samples, "verifying")):
+            expected = reference.run(sample)
+            for stage in stages:
+                actual = sessions[stage].trace(sample) if stage in sessions \
+                    else layers.run(graph, sample)
+                found, names = _first_difference(graph, expected, actual, index, stage)
+                if found:
+                    return Verification(False, len(tensors | fresh), elements, index + 1,
+                                        reference.description, name, stages, found)
+            fresh     = {name for name in names if name not in tensors}
+            elements += sum(expected[name].size for name in fresh)
+        tensors |= fresh
+        if all(name in tensors or name not in expected
+               for node in graph.nodes for name in node.outputs):
+            break
+    return Verification(True, len(tensors), elements, count, reference.description, name,
                         stages, None)
 
 
@@ -138,7 +145,7 @@ def _first_difference(graph, expected, actual, index, stage):
     names = []
     for node in graph.nodes:
         for name in node.outputs:
-            if name not in expected:
+            if name not in expected or name not in actual:
                 continue
             names.append(name)
             want, have = expected[name], actual[name]

@@ -2,9 +2,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from amaranth.utils import exact_log2
 
 from popmac import isa
-from popmac.arch import target
+from popmac.arch import TABLES, target
 from popmac.compiler.nest import Loop, loop_fields
 from popmac.golden.machine import Machine
 from popmac.layout import planar
@@ -19,7 +20,7 @@ def random_parameters(rng, arch, blocks, unit):
     rows = np.zeros((blocks * arch.columns // 2, isa.ROW_BYTES), np.uint8)
     for half in rows.reshape(-1, isa.ROW_BYTES // 2):
         shift = int(rng.integers(20, 30))
-        if unit == isa.Unit.ARRAY:
+        if not unit.is_pair:
             record = isa.ChannelParameters(
                 multiplier=int(rng.integers(2**(shift - 8))), shift=shift,
                 bias=int(rng.integers(-20000, 20000)),
@@ -36,8 +37,13 @@ def random_parameters(rng, arch, blocks, unit):
 
 def random_layer(rng, arch, parameters, words):
     """A convolution, pooling or element-wise layer from the lower to the upper half of memory."""
-    unit    = isa.Unit(int(rng.choice(list(isa.Unit))))
+    units   = [unit for unit in isa.Unit if unit != isa.Unit.BINARY]
+    units  += [isa.Unit.BINARY] * (2 * arch.planes)
+    unit    = isa.Unit(int(rng.choice(units)))
     half    = arch.activation_words // 2
+    bits    = bool(rng.random() < 0.3)
+    if unit == isa.Unit.BINARY:
+        return random_binary_layer(rng, arch, parameters, words, bits)
     while True:
         height, width = (int(n) for n in rng.integers(1, 7, 2))
         kernel        = rng.integers(1, 4, 2).tolist()
@@ -49,7 +55,13 @@ def random_layer(rng, arch, parameters, words):
         columns = (width + left + right - (kernel[1] - 1) * dilation[1] - 1) // stride[1] + 1
         if rows < 1 or columns < 1:
             continue
-        source  = planar((height, width, int(rng.integers(1, 10))), arch.word_bytes)
+        inputs  = int(rng.integers(1, 10))
+        if unit == isa.Unit.DEPTHWISE: # whole words, those of both rows in different banks
+            inputs, dilation[1] = max(inputs, arch.word_bytes), 1
+        source  = planar((height, width, inputs), arch.word_bytes,
+                         row_pitch=lambda words, d=dilation[0]: words + (words * d % 8 == 0))
+        if source.row_pitch * dilation[0] % 8 == 0 and unit == isa.Unit.DEPTHWISE:
+            continue
         channels = int(rng.integers(1, 10)) if unit == isa.Unit.ARRAY else source.channels
         result  = planar((rows, columns, channels), arch.word_bytes)
         if source.words > half or result.words > half:
@@ -64,17 +76,22 @@ def random_layer(rng, arch, parameters, words):
     array = unit == isa.Unit.ARRAY
     if not array:
         taps = Loop(kernel[1], column=dilation[1] * source.pixel_bytes, weight=1)
+    if unit == isa.Unit.DEPTHWISE:
+        assert arch.tap_columns == 1
+        taps.strides["weight"] = 1
     inputs  = Loop(source.blocks, word=source.block_pitch, weight=1) if array else Loop()
     per_row = taps.count * inputs.count
     taps.strides["weight"] = inputs.count
-    used = per_row * kernel[0] * result.blocks if array else 1
+    weighted = array or unit == isa.Unit.DEPTHWISE
+    rows_at_once = 2 if unit == isa.Unit.DEPTHWISE else 1
+    used = per_row * kernel[0] * result.blocks if weighted else 1
     if used > words:
         return random_layer(rng, arch, parameters, words)
     fields = loop_fields({
         "input_block":   inputs,
         "kernel_column": taps,
-        "kernel_row":    Loop(kernel[0], row=dilation[0], word=dilation[0] * source.row_pitch,
-                              weight=per_row),
+        "kernel_row":    Loop(-(-kernel[0] // rows_at_once), row=dilation[0] * rows_at_once,
+                              word=dilation[0] * source.row_pitch * rows_at_once, weight=per_row),
         "column":        Loop(columns, column=stride[1] * source.pixel_bytes,
                               output=result.pixel_bytes),
         "row":           Loop(rows, row=stride[0], word=stride[0] * source.row_pitch,
@@ -90,11 +107,53 @@ def random_layer(rng, arch, parameters, words):
         first_weight=int(rng.integers(words - used + 1)),
         height=height,
         row_bytes=source.row_bytes, padding=int(rng.integers(-128, 128)), unit=unit,
+        tap_rows=dilation[0], tap_words=dilation[0] * source.row_pitch,
+        second_zero_point=int(rng.integers(-128, 128)),
+        table=int(rng.integers(TABLES)), use_table=int(rng.random() < 0.3),
         parameters=parameters, shared=int(rng.random() < 0.3),
         zero_point=int(rng.integers(-128, 128)), low=low, high=high,
         first_output=half * arch.word_bytes,
-        channels_log2=result.group.bit_length() - 1,
-        last_phase=-(-result.group // arch.lanes) - 1)
+        bits=bits, channels_log2=0 if bits else result.group.bit_length() - 1,
+        last_phase=arch.phases - 1 if bits else -(-result.group // arch.lanes) - 1)
+
+
+def random_binary_layer(rng, arch, parameters, words, bits):
+    """A layer of the binary engine; pixels are whole words, blocks of channels side by side."""
+    half = arch.activation_words // 2
+    while True:
+        height, width, blocks = (int(n) for n in rng.integers(1, [5, 9, 3]))
+        kernel   = rng.integers(1, 4, 2).tolist()
+        stride   = rng.integers(1, 3, 2).tolist()
+        rows     = (height - kernel[0]) // stride[0] + 1
+        columns  = (width - kernel[1]) // stride[1] + 1
+        step     = stride[1] * blocks
+        planes   = int(rng.integers(1, min(arch.planes, 7 // step + 1) + 1))
+        outputs  = int(rng.integers(1, 3)) # blocks
+        pixel    = 1 << int(rng.integers(exact_log2(arch.columns) + 1, 5)) # bytes of a result
+        used     = outputs * kernel[0] * kernel[1] * blocks
+        last     = ((rows + 1) * (columns + planes)) * pixel // arch.word_bytes
+        if rows > 0 and columns > 0 and used <= words and last < half \
+                and height * width * blocks < half:
+            break
+    word   = arch.word_bytes
+    fields = loop_fields({
+        "input_block":   Loop(blocks, word=1, weight=1),
+        "kernel_column": Loop(kernel[1], column=blocks * word, weight=blocks),
+        "kernel_row":    Loop(kernel[0], row=1, word=width * blocks, weight=blocks * kernel[1]),
+        "column":        Loop(-(-columns // planes), column=planes * step * word,
+                              output=planes * pixel),
+        "row":           Loop(rows, row=stride[0], word=stride[0] * width * blocks,
+                              output=columns * pixel),
+        "output_block":  Loop(outputs, weight=used // outputs, output=1 if bits else arch.columns),
+    })
+    low, high = sorted(rng.integers(-128, 128, 2).tolist())
+    return isa.Layer(
+        **fields, first_weight=int(rng.integers(words - used + 1)), height=height,
+        row_bytes=width * blocks * word, unit=isa.Unit.BINARY, parameters=parameters,
+        plane_words=step, plane_log2=exact_log2(pixel), tail_bytes=int(rng.integers(1, word + 1)),
+        zero_point=int(rng.integers(-128, 128)), low=low, high=high, bits=bits,
+        first_output=half * word, channels_log2=0 if bits else exact_log2(arch.columns),
+        last_phase=planes * arch.phases - 1)
 
 
 class Host:
@@ -136,7 +195,7 @@ class Host:
 
 async def load(host, machine):
     await host.write(Space.ACTIVATION, 0, machine.activations.view(np.uint8).tolist())
-    await host.write(Space.WEIGHT, 0, machine.weights.view(np.uint8).reshape(-1).tolist())
+    await host.write(Space.WEIGHT, 0, machine.weight_space.view(np.uint8).tolist())
     for row, octets in enumerate(machine.program):
         await host.write(Space.PROGRAM, row * 64, octets.tolist())
 
@@ -147,10 +206,11 @@ async def counters(host, layer):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_layers_match_golden_machine(rng, simulate, seed):
-    arch    = TINY
+@pytest.mark.parametrize("planes", [0, 1, 4])
+def test_layers_match_golden_machine(rng, simulate, seed, planes):
+    arch    = replace(TINY, planes=planes)
     machine = Machine(arch)
-    machine.weights[:]     = rng.integers(-128, 128, machine.weights.shape)
+    machine.weight_space[:] = rng.integers(-128, 128, machine.weight_space.shape)
     machine.activations[:] = rng.integers(-128, 128, machine.activations.shape)
     layers, free = [], 3 * isa.LAYER_ROWS
     for index in range(3):

@@ -13,42 +13,62 @@ def test_windows_match_array(rng, rows):
     arch     = replace(target("tiny"), rows=rows, columns=rows, activation_words=64)
     size     = arch.activation_bytes
     memory   = rng.integers(-128, 128, size).astype(np.int8)
+    words    = memory.reshape(-1, rows)
     dut      = ActivationMemory(arch)
     cycles   = 400
     padding  = -77
     lanes    = np.arange(rows)
+    columns  = arch.tap_columns
     expected, actual = [], []
 
+    def random_window(address):
+        begin, end = (int(rng.choice([0, rows, rng.integers(rows + 1)])) for _ in range(2))
+        window     = memory[(address + lanes) % size]
+        inside     = (lanes >= begin) & (lanes < end)
+        return {"word": address // rows, "offset": address % rows, "begin": begin, "end": end,
+                "inside": int(rng.integers(2**(2 * columns)))}, \
+            np.where(inside, window, padding), np.zeros((2 * columns, rows))
+
+    def random_taps(address):
+        first  = address // rows
+        apart  = int(rng.integers(columns, 8 - columns + 1)) + 8 * int(rng.integers(8))
+        second = (first + apart) % arch.activation_words
+        inside = rng.random(2 * columns) < 0.7
+        chosen = words[(np.add.outer([first, second], np.arange(columns)) % len(words)).ravel()]
+        window = np.zeros(rows)
+        window[:4 * columns:2] = np.where(inside, 0, padding)
+        return {"word": first, "second": second, "taps": 1,
+                "inside": int(inside @ (1 << np.arange(2 * columns)))}, \
+            window, np.where(inside[:, None], chosen, 0)
+
     async def testbench(ctx):
-        for word, octets in enumerate(memory.reshape(-1, rows).tolist()):
+        for word, octets in enumerate(words.tolist()):
             ctx.set(dut.write, {"valid": 1, "word": word, "mask": 2**rows - 1, "data": octets})
             await ctx.tick()
-        ctx.set(dut.write, {"valid": 0})
-        await ctx.tick()
         ctx.set(dut.padding, padding)
+        last = {}
         for _ in range(cycles):
-            address    = int(rng.choice([0, size - rows, rng.integers(size)]))
-            begin, end = (int(rng.choice([0, rows, rng.integers(rows + 1)])) for _ in range(2))
-            window     = memory[(address + lanes) % size]
-            expected.append(np.where((lanes >= begin) & (lanes < end), window, padding).tolist())
-            ctx.set(dut.request, {"word": address // rows, "offset": address % rows,
-                                  "begin": begin, "end": end})
-
-            # A write now is seen by the next request.
+            # A write is seen by a request of the same cycle.
             word, mask = int(rng.integers(arch.activation_words)), int(rng.integers(2**rows))
-            near = {(address // rows + k) % arch.activation_words for k in range(3)}
+            near = {(last.get(name, 0) + k) % arch.activation_words
+                    for name in ("word", "second") for k in range(8)}
             octets = rng.integers(-128, 128, rows).astype(np.int8)
             write  = rng.random() < 0.7 and word not in near
             ctx.set(dut.write, {"valid": int(write), "word": word, "mask": mask,
                                 "data": octets.tolist()})
             if write:
                 chosen = [i for i in range(rows) if mask >> i & 1]
-                memory.reshape(-1, rows)[word, chosen] = octets[chosen]
-            _, _, window = await ctx.tick().sample(dut.window)
-            actual.append(list(window))
+                words[word, chosen] = octets[chosen]
+            address = int(rng.choice([0, size - rows, rng.integers(size), word * rows]))
+            last, window, taps = (random_taps if rng.random() < 0.5 else random_window)(address)
+            ctx.set(dut.request, last)
+            expected.append((window.tolist(), taps.tolist()))
+            _, _, *result = await ctx.tick().sample(dut.window, dut.taps)
+            actual.append(result)
         for _ in range(dut.latency):
-            _, _, window = await ctx.tick().sample(dut.window)
-            actual.append(list(window))
+            _, _, *result = await ctx.tick().sample(dut.window, dut.taps)
+            actual.append(result)
 
     simulate(dut, testbench)
-    assert actual[dut.latency:] == expected
+    assert [(list(window), [list(word) for word in taps])
+            for window, taps in actual[dut.latency:]] == expected

@@ -18,11 +18,17 @@ def random_layer(rng):
     def stride(limit):
         return int(rng.integers(-limit, limit))
 
-    loops = {name: Loop(int(rng.integers(1, 4)), row=stride(4), column=stride(8), word=stride(300),
-                        weight=stride(100)) for name in isa.LEVELS}
-    return isa.Layer(**loop_fields(loops), first_row=stride(5), first_column=stride(20),
+    # Steps of depthwise layers begin on words.
+    unit  = (isa.Unit.ARRAY, isa.Unit.DEPTHWISE)[rng.integers(2)]
+    unit_bytes = ARCH.rows if unit == isa.Unit.DEPTHWISE else 1
+    loops = {name: Loop(int(rng.integers(1, 4)), row=stride(4), column=stride(8) * unit_bytes,
+                        word=stride(300), weight=stride(100)) for name in isa.LEVELS}
+    return isa.Layer(**loop_fields(loops), first_row=stride(5),
+                     first_column=stride(20) * unit_bytes,
                      first_word=int(rng.integers(2**16)), first_weight=int(rng.integers(2**16)),
-                     height=int(rng.integers(1, 6)), row_bytes=int(rng.integers(1, 24)))
+                     height=int(rng.integers(1, 6)),
+                     row_bytes=int(rng.integers(1, 24)) * unit_bytes, unit=unit,
+                     tap_rows=int(rng.integers(16)), tap_words=int(rng.integers(2**16)))
 
 
 def goes_on_of(layer):
@@ -70,7 +76,8 @@ def test_matches_golden(rng, seed):
 
     def collect(due, request, weight):
         if len(due) > dut.LATENCY and due[-1 - dut.LATENCY]:
-            actual.append((request.word, request.offset, request.begin, request.end, weight))
+            actual.append((request.word, request.offset, request.begin, request.end, weight,
+                           request.taps, request.second, request.inside))
 
     simulate(dut, testbench)
 
@@ -82,5 +89,16 @@ def test_matches_golden(rng, seed):
                       0)
     word   = (nest.word.reshape(-1) + (column >> 2)) % ARCH.activation_words
     weight = nest.weight.reshape(-1) % 2**16
+    second = (word + layer.tap_words) % ARCH.activation_words
+    taps   = np.arange(ARCH.tap_columns)
+    tap_row, tap_column = (row[:, None] + [0, layer.tap_rows])[..., None], \
+        (column // rows)[:, None, None] + taps
+    inside = (tap_row >= 0) & (tap_row < layer.height) & (tap_column >= 0) \
+        & (tap_column < layer.row_bytes // rows)
+    inside = inside.reshape(len(row), -1) @ (1 << np.arange(2 * len(taps)))
+    is_tap = np.full(len(row), int(layer.unit == isa.Unit.DEPTHWISE))
+    if layer.unit == isa.Unit.ARRAY:
+        inside = np.array([request[-1] for request in actual]) # of no meaning
     assert actual == list(zip(word.tolist(), (column % rows).tolist(), begin.tolist(),
-                              end.tolist(), weight.tolist()))
+                              end.tolist(), weight.tolist(), is_tap.tolist(), second.tolist(),
+                              inside.tolist()))

@@ -51,6 +51,7 @@ def test_matches_golden(rng, simulate, arch, last_phase, pair):
     async def testbench(ctx):
         ctx.set(dut.clamp, CLAMP)
         ctx.set(dut.pair, pair)
+        ctx.set(dut.elementwise, pair)
         ctx.set(dut.last_phase, last_phase)
         for i in range(0, len(records), 2):
             slot, channel = divmod(i, arch.columns)

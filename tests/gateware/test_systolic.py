@@ -35,6 +35,15 @@ def test_matches_golden(rng, simulate, arch, operands):
     weights = rng.choice(operands, (arch.all_weight_words, arch.rows, arch.columns)).astype(np.int8)
     windows = rng.choice(operands, (steps, arch.rows)).astype(np.int8)
     words   = rng.integers(arch.all_weight_words, size=steps)
+    taps    = rng.choice(operands, (steps, 2 * arch.tap_columns, arch.rows)).astype(np.int8)
+    # In a depthwise step, either the even lane or the tap is 0, and the odd lane and weights are.
+    depthwise = rng.random(steps) < 0.3
+    words[depthwise] %= 5
+    weights[:5, 1::2] = 0
+    windows[depthwise, 1::2] = 0
+    windows[:, :][depthwise[:, None] & (rng.random(windows.shape) < 0.7)] = 0
+    taps[~depthwise] = 0
+    taps[windows[:, :4 * arch.tap_columns:2] != 0] = 0
     first   = rng.random(steps) < 0.2
     valid   = rng.random(steps) < 0.8
     first[0] = valid[0] = True
@@ -56,7 +65,7 @@ def test_matches_golden(rng, simulate, arch, operands):
             step = t - dut.ADDRESS_LEAD
             if 0 <= step < steps:
                 ctx.set(dut.step, {"window": windows[step].tolist(), "valid": int(valid[step]),
-                                   "first": int(first[step])})
+                                   "first": int(first[step]), "taps": taps[step].tolist()})
             else:
                 ctx.set(dut.step, {"valid": 0})
             _, _, now = await ctx.tick().sample(dut.sums)
@@ -64,7 +73,7 @@ def test_matches_golden(rng, simulate, arch, operands):
 
     simulate(dut, testbench)
 
-    expected = column_sums(windows, weights[words], first, valid)
+    expected = column_sums(windows, weights[words], first, valid, taps)
     actual   = np.array(sums)[dut.ADDRESS_LEAD:]
     for column in range(arch.columns):
         start = dut.latency + column // 2

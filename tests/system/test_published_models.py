@@ -15,6 +15,7 @@ MODELS = Path(__file__).parents[3] / "shared" / "models"
 @pytest.mark.slow
 @pytest.mark.parametrize("name, cycles", [
     ("ad_ad01_int8", 1_600), ("ic_pretrainedResnet_quant", 60_000),
+    ("kws_kws_ref_model", 20_000), ("vww_vww_96_int8", 55_000),
 ])
 def test_bit_exact(rng, name, cycles):
     path  = MODELS / f"{name}.tflite"

@@ -8,7 +8,36 @@ import numpy as np
 from ..errors import InputError
 
 
-__all__ = ["load_inputs"]
+__all__ = ["load_array", "load_inputs"]
+
+
+def _load(path, wanted):
+    """Arrays of an ``.npz`` file whose names are ``wanted``, and the names of all of them."""
+    try:
+        with Path(path).open("rb") as opened:
+            file = np.load(opened, allow_pickle=False)
+            if not hasattr(file, "files"):
+                raise InputError(f"{path}: is a single array; inputs are an .npz file")
+            return ({name: file[name] for name in file.files if name in wanted},
+                    ", ".join(file.files))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+    except (ValueError, EOFError, zipfile.BadZipFile, KeyError, NotImplementedError) as error:
+        raise InputError(f"{path}: is not an .npz file of arrays ({error})") from None
+
+
+def load_array(path, name):
+    """One array from an ``.npz`` file.
+
+    Raises
+    ------
+    InputError
+        If the file is none, or has no such array.
+    """
+    arrays, present = _load(path, {name})
+    if name not in arrays:
+        raise InputError(f"{path}: has no array {name!r}; it has {present}")
+    return arrays[name]
 
 
 def load_inputs(path, names):
@@ -30,18 +59,7 @@ def load_inputs(path, names):
     InputError
         If the file is none, or has other arrays.
     """
-    try:
-        with Path(path).open("rb") as opened:
-            file = np.load(opened, allow_pickle=False)
-            if not hasattr(file, "files"):
-                raise InputError(f"{path}: is a single array; inputs are an .npz file")
-            arrays = {name: file[name] for name in file.files
-                      if name in names or name == "x"}
-            present = ", ".join(file.files)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
-    except (ValueError, EOFError, zipfile.BadZipFile, KeyError, NotImplementedError) as error:
-        raise InputError(f"{path}: is not an .npz file of arrays ({error})") from None
+    arrays, present = _load(path, {*names, "x"})
     if "x" in arrays and "x" not in names:
         x = arrays.pop("x")
         if len(names) == 1:

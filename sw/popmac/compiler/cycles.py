@@ -7,7 +7,7 @@ __all__ = ["predict", "LAYER_CHANGE"]
 
 
 #: Cycles between the last step of a layer and the first step of the next, on every target.
-LAYER_CHANGE = 46
+LAYER_CHANGE = 49
 
 
 def predict(plan, arch):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import isa
+from ..arch import TABLE_BYTES
 from .nest import loop_fields
 
 
@@ -19,12 +20,14 @@ class Image:
     ----------
     weights : ndarray of int8 (words, rows, columns)
     rows : ndarray of uint8 (rows, isa.ROW_BYTES)
+    tables : ndarray of int8 (tables, TABLE_BYTES)
     new_words : list of int
         Weight words that no layer before had, per layer.
     """
 
     weights:   np.ndarray
     rows:      np.ndarray
+    tables:    np.ndarray
     new_words: list
 
 
@@ -61,6 +64,7 @@ def emit(plans, storages, arch):
     """
     weights    = _Pool()
     parameters = _Pool(len(plans) * isa.LAYER_ROWS)
+    tables     = _Pool()
     layers, new_words = [], []
     for plan in plans:
         source, target = storages[plan.source].layout, storages[plan.target].layout
@@ -74,10 +78,14 @@ def emit(plans, storages, arch):
             first_word=(source.base + plan.source_words) % 2**16,
             first_weight=weights.add(plan.weights) if len(plan.weights) else 0,
             height=plan.height, row_bytes=plan.row_bytes, padding=plan.padding,
-            unit=plan.unit, parameters=parameters.add(plan.parameters), shared=int(plan.shared),
+            unit=plan.unit, tap_rows=plan.tap_rows, tap_words=plan.tap_words,
+            second_zero_point=plan.second_zero_point,
+            parameters=parameters.add(plan.parameters), shared=int(plan.shared),
             zero_point=plan.zero_point, low=plan.low, high=plan.high,
             first_output=target.base * arch.word_bytes + plan.target_bytes,
-            channels_log2=plan.group.bit_length() - 1, last_phase=plan.phases(arch) - 1))
+            channels_log2=plan.group.bit_length() - 1, last_phase=plan.phases(arch) - 1,
+            table=0 if plan.table is None else tables.add(plan.table[None]),
+            use_table=int(plan.table is not None)))
         new_words.append(weights.size - before)
 
     size = isa.COUNTER_ROW * isa.ROW_BYTES
@@ -89,4 +97,5 @@ def emit(plans, storages, arch):
     if parameters.arrays:
         rows[len(plans) * isa.LAYER_ROWS:] = np.concatenate(parameters.arrays)
     words = np.concatenate([np.zeros((0, arch.rows, arch.columns), np.int8), *weights.arrays])
-    return Image(weights=words, rows=rows, new_words=new_words)
+    return Image(weights=words, rows=rows, new_words=new_words,
+                 tables=np.concatenate([np.zeros((0, TABLE_BYTES), np.int8), *tables.arrays]))

@@ -2,10 +2,8 @@
 
 from dataclasses import replace
 
-import numpy as np
-
 from .. import isa
-from ..arch import ArchConfig, target as find_target
+from ..arch import TABLES, ArchConfig, target as find_target
 from ..errors import UnsupportedModelError
 from ..golden.layers import problems
 from ..graph import Graph
@@ -14,29 +12,68 @@ from .allocate import Lifetime, MemoryFullError, allocate
 from .cycles import predict
 from .emit import emit
 from .lowering.convolution import lower_conv_2d, lower_fully_connected
-from .lowering.elementwise import lower_add
-from .lowering.pooling import lower_average_pool_2d, lower_max_pool_2d
+from .lowering.depthwise import lower_depthwise_conv_2d
+from .lowering.elementwise import lower_maximum, lower_product, lower_sum
+from .lowering.function import lower_function
+from .lowering.movement import (
+    lower_broadcast,
+    lower_concatenation,
+    lower_pad,
+    lower_resize,
+    lower_split,
+    lower_strided_slice,
+)
+from .lowering.pooling import lower_average_pool_2d, lower_max_pool_2d, lower_mean
 from .macs import node_macs
-from .placement import Verdict, place
+from .passes.expand_operands import expand_operands
+from .passes.fold_pad import fold_pad
+from .placement import FUNCTIONS, Verdict, place
 from .requantize import FitError
 from .segments import cut
 from .storage import resolve_storage
+from .view import RESHAPES
 
 
 __all__ = ["compile_graph"]
 
 
+#: What is done to a graph before it is compiled; a pass whose tensors are gone is left out if these
+#: are to be compared.
+PASSES = (expand_operands,)
+FUSING = (fold_pad,)
+
+
+def _lower_arithmetic(of_tensors):
+    """``of_tensors``, or where one operand is constant, a function of the other."""
+    def lower(graph, node, storages, arch):
+        constant = any(graph.tensors[name].is_constant for name in node.inputs)
+        return (lower_function if constant else of_tensors)(graph, node, storages, arch)
+    return lower
+
+
 LOWERINGS = {
-    "Conv2D":         lower_conv_2d,
-    "FullyConnected": lower_fully_connected,
-    "AveragePool2D":  lower_average_pool_2d,
-    "MaxPool2D":      lower_max_pool_2d,
-    "Add":            lower_add,
-    "Reshape":        lambda graph, node, storages, arch: [],
+    "Conv2D":                lower_conv_2d,
+    "DepthwiseConv2D":       lower_depthwise_conv_2d,
+    "FullyConnected":        lower_fully_connected,
+    "AveragePool2D":         lower_average_pool_2d,
+    "MaxPool2D":             lower_max_pool_2d,
+    "Mean":                  lower_mean,
+    "Add":                   _lower_arithmetic(lower_sum),
+    "Sub":                   _lower_arithmetic(lower_sum),
+    "Mul":                   _lower_arithmetic(lower_product),
+    "Maximum":               lower_maximum,
+    "Broadcast":             lower_broadcast,
+    **dict.fromkeys(FUNCTIONS, lower_function),
+    "Concatenation":         lower_concatenation,
+    "Split":                 lower_split,
+    "StridedSlice":          lower_strided_slice,
+    "Pad":                   lower_pad,
+    "ResizeNearestNeighbor": lower_resize,
+    **dict.fromkeys(RESHAPES, lambda graph, node, storages, arch: []),
 }
 
 
-def compile_graph(graph: Graph, arch: ArchConfig | str) -> Program:
+def compile_graph(graph: Graph, arch: ArchConfig | str, *, fuse: bool = True) -> Program:
     """Compile a model for a target.
 
     Parameters
@@ -44,6 +81,8 @@ def compile_graph(graph: Graph, arch: ArchConfig | str) -> Program:
     graph : Graph
     arch : ArchConfig or str
         The target, or its name.
+    fuse : bool
+        Join operators where that saves time; the tensors between them are not computed then.
 
     Raises
     ------
@@ -56,6 +95,8 @@ def compile_graph(graph: Graph, arch: ArchConfig | str) -> Program:
     graph.verify()
     if found := problems(graph):
         raise UnsupportedModelError(found)
+    for simplify in (*PASSES, *(FUSING if fuse else ())):
+        graph = simplify(graph).verify()
 
     excluded = {}
     while True:
@@ -72,8 +113,36 @@ def compile_graph(graph: Graph, arch: ArchConfig | str) -> Program:
                 plans[node.name] = LOWERINGS[node.op](graph, node, storages, arch)
             except FitError as error:
                 excluded[node.name] = Verdict(str(error), "quantise it with other scales")
-        if not excluded.keys() - verdicts.keys():
+        excluded |= _beyond_tables(plans)
+        if excluded.keys() - verdicts.keys():
+            continue
+        try:
             return _assemble(graph, arch, verdicts, storages, plans)
+        except _TooLargeError as error:
+            excluded[error.node] = Verdict(str(error), "use a smaller model or a larger target")
+
+
+class _TooLargeError(Exception):
+    """What a node needs does not fit on the device together with the others."""
+
+    def __init__(self, node, message):
+        self.node = node
+        super().__init__(message)
+
+
+def _beyond_tables(plans):
+    """Nodes for whose tables there is no room, by name."""
+    tables, beyond = set(), {}
+    for name, layers in plans.items():
+        for plan in layers:
+            if plan.table is None or plan.table.tobytes() in tables:
+                continue
+            if len(tables) < TABLES:
+                tables.add(plan.table.tobytes())
+            else:
+                beyond[name] = Verdict(f"the device has {TABLES} tables of functions only",
+                                       "use functions whose scales are the same")
+    return beyond
 
 
 def _assemble(graph, arch, verdicts, storages, plans):
@@ -119,25 +188,28 @@ def _assemble(graph, arch, verdicts, storages, plans):
             verdicts |= {node.name: Verdict("nothing else runs on the device", "nothing is lost")
                          for node in nodes}
 
-    _check_capacity(layers, arch)
     try:
         bases = allocate([Lifetime(name, storage.layout.words, first, last)
                           for name, (first, last, storage) in lifetimes.items()],
                          arch.activation_words)
     except MemoryFullError as error:
         layer = layers[min(error.index // 2, len(layers) - 1)]
-        raise UnsupportedModelError([(
+        raise _TooLargeError(
             layer.node, f"{error.words * arch.word_bytes} bytes of activations are needed at the "
-            f"same time, but {arch.name} has {arch.activation_bytes}",
-            "use a smaller input or a larger target")]) from None
+            f"same time, but {arch.name} has {arch.activation_bytes}") from None
     placed   = {name: storage.at(bases[storage.tensors[0]]) for name, storage in storages.items()
                 if storage.tensors[0] in bases}
     image    = emit(layers, placed, arch)
-    if len(image.weights) > arch.all_weight_words or len(image.rows) > arch.program_rows:
-        raise UnsupportedModelError([(
-            graph.name, f"it needs {len(image.weights)} weight words and {len(image.rows)} rows "
-            f"of program memory, but {arch.name} has {arch.all_weight_words} and "
-            f"{arch.program_rows}", "use a smaller model or a larger target")])
+    for what, needed, capacity, share in [
+        ("weight words", len(image.weights), arch.all_weight_words, lambda p: len(p.weights)),
+        ("rows of program memory", len(image.rows), arch.program_rows,
+            lambda p: len(p.parameters)),
+        ("layers", len(layers), isa.MAX_LAYERS, lambda p: 1),
+    ]:
+        if needed > capacity:
+            largest = max(layers, key=share)
+            raise _TooLargeError(largest.node, f"{needed} {what} are needed, but {arch.name} has "
+                                               f"{capacity}")
 
     on_host = [node for node in graph.nodes if node.name in verdicts]
     needed  = {name for node in on_host for name in node.inputs}
@@ -154,14 +226,4 @@ def _assemble(graph, arch, verdicts, storages, plans):
                                  remedy=verdicts[node.name].remedy) for node in on_host),
         macs=sum(node_macs(graph, node) for node in graph.nodes),
         macs_on_device=sum(plan.macs for plan in layers),
-        weights=image.weights, rows=image.rows)
-
-
-def _check_capacity(layers, arch):
-    problems = []
-    if len(layers) > isa.MAX_LAYERS:
-        problems.append((layers[isa.MAX_LAYERS].node, f"it is layer {isa.MAX_LAYERS + 1}, but a "
-                         f"program has at most {isa.MAX_LAYERS}", "split the model"))
-    if problems:
-        raise UnsupportedModelError(problems)
-    assert all(np.all(plan.weights.shape[1:] == (arch.rows, arch.columns)) for plan in layers)
+        weights=image.weights, tables=image.tables, rows=image.rows)

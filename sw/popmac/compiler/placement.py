@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .view import image_shape
+from ..golden.layers.resize import nearest_pixels
+from .view import RESHAPES, image_shape
 
 
-__all__ = ["Verdict", "place"]
+__all__ = ["FUNCTIONS", "Verdict", "place"]
 
 
 MAX_SIZE     = 1024 # of an image, in pixels
@@ -23,6 +24,10 @@ class Verdict:
     reason: str
     remedy: str
 
+
+#: Operators that make a code of one code.
+FUNCTIONS = ("HardSwish", "LeakyRelu", "Logistic", "Quantize", "Relu", "Relu0To1", "Relu6",
+             "ReluN1To1", "Tanh")
 
 _KEEP = "keep it if speed matters little, or change the model"
 
@@ -48,10 +53,10 @@ def place(graph, excluded):
 
     # Reading a tensor in another shape takes nothing where it is read.
     on_device = {name for node in graph.nodes
-                 if node.op != "Reshape" and node.name not in verdicts
+                 if node.op not in RESHAPES and node.name not in verdicts
                  for name in (*node.inputs, *node.outputs)}
     for node in _with_reshapes_last(graph):
-        if node.op == "Reshape" and node.name not in verdicts:
+        if node.op in RESHAPES and node.name not in verdicts:
             if node.inputs[0] in on_device or node.output in on_device:
                 on_device.update((node.inputs[0], node.output))
             else:
@@ -62,7 +67,7 @@ def place(graph, excluded):
 
 def _with_reshapes_last(graph):
     # Chains of them are decided from either end.
-    reshapes = [node for node in graph.nodes if node.op == "Reshape"]
+    reshapes = [node for node in graph.nodes if node.op in RESHAPES]
     return [*reshapes, *reversed(reshapes), *reshapes]
 
 
@@ -101,6 +106,11 @@ def _check_window(node, kernel):
         if max(values) > limit:
             return Verdict(f"{name} {max(values)} is larger than {limit}", _KEEP)
     return None
+
+
+def _check_depthwise(graph, node):
+    return _check_weights(graph, node) \
+        or _check_window(node, graph.tensors[node.inputs[1]].shape[1:3])
 
 
 def _check_weights(graph, node):
@@ -143,21 +153,101 @@ def _check_pool(graph, node):
     return _check_window(node, kernel)
 
 
-def _check_add(graph, node):
-    shapes = {graph.tensors[name].shape for name in (*node.inputs, *node.outputs)}
+def _check_mean(graph, node):
+    shape = graph.tensors[node.inputs[0]].shape
+    over  = {axis - len(shape) for axis in node.attrs["axes"]}
+    if not over <= {-3, -2}:
+        return Verdict("it is a mean over channels", _KEEP)
+    # Where only one axis is left of rows and columns, it must still be the same one.
+    if over == {-2} and not node.attrs["keep_dims"] and image_shape(shape)[0] > 1:
+        return Verdict("it takes the columns away, but not the rows", "keep the dimensions")
+    return None
+
+
+def _check_copy(graph, node):
     if any(graph.tensors[name].is_constant for name in node.inputs):
-        return Verdict("one operand is constant", "fold it into the bias of the layer before")
+        return Verdict("one operand is constant", _KEEP)
+    return None
+
+
+def _check_concatenation(graph, node):
+    if len(graph.tensors[node.outputs[0]].shape) - node.attrs["axis"] > 3:
+        return Verdict("it joins images", "use a batch of 1")
+    return _check_copy(graph, node)
+
+
+def _check_pad(graph, node):
+    if any(node.attrs["padding"][-1]):
+        return Verdict("it adds channels", _KEEP)
+    return _check_copy(graph, node)
+
+
+def _check_strided_slice(graph, node):
+    slices = node.attrs["slices"]
+    if slices[-1][2] != 1:
+        return Verdict("it leaves out channels", _KEEP)
+    if image_shape(graph.tensors[node.output].shape) \
+            != image_shape(tuple(number for _, number, _ in slices)):
+        return Verdict("it takes away an axis in the middle", "keep the dimensions")
+    return _check_copy(graph, node)
+
+
+def _check_resize(graph, node):
+    old = graph.tensors[node.inputs[0]].shape[1:3]
+    new = node.attrs["size"]
+    if any(n % o or np.any(pixels != np.arange(n) // (n // o))
+           for pixels, n, o in zip(nearest_pixels(old, **node.attrs), new, old)):
+        return Verdict("it is not by whole numbers", "enlarge by a whole number")
+    return None
+
+
+def _check_arithmetic(graph, node):
+    constants = [graph.tensors[name] for name in node.inputs if graph.tensors[name].is_constant]
+    if len(constants) == 1:
+        constant, = constants
+        output    = graph.tensors[node.output]
+        source,   = (graph.tensors[name] for name in node.inputs if name != constant.name)
+        if constant.data.size != np.prod(constant.shape[-1:], dtype=int) \
+                or image_shape(source.shape) != image_shape(output.shape):
+            return Verdict("its constant is not one value, or one per channel",
+                           "fold it into the layer before")
+        return None
+    return _check_pair(graph, node)
+
+
+def _check_pair(graph, node):
+    shapes = {image_shape(graph.tensors[name].shape) for name in (*node.inputs, *node.outputs)}
+    if any(graph.tensors[name].is_constant for name in node.inputs):
+        return Verdict("one operand is constant", _KEEP)
     if len(shapes) != 1:
         return Verdict(f"its tensors have different shapes: {sorted(shapes)}",
-                       "use tensors of the same shape")
+                       "use tensors of the same shape, or one value per channel")
+    return None
+
+
+def _check_broadcast(graph, node):
+    source, target = (image_shape(graph.tensors[name].shape) for name in
+                      (node.inputs[0], node.output))
+    if source != (1, 1, target[2]):
+        return Verdict("it is not one value per channel", _KEEP)
     return None
 
 
 _CHECKS = {
-    "Conv2D":         _check_convolution,
-    "FullyConnected": _check_fully_connected,
-    "AveragePool2D":  _check_pool,
-    "MaxPool2D":      _check_pool,
-    "Add":            _check_add,
-    "Reshape":        lambda graph, node: None,
+    "Conv2D":                _check_convolution,
+    "DepthwiseConv2D":       _check_depthwise,
+    "FullyConnected":        _check_fully_connected,
+    "AveragePool2D":         _check_pool,
+    "MaxPool2D":             _check_pool,
+    "Mean":                  _check_mean,
+    "Broadcast":             _check_broadcast,
+    "Maximum":               _check_pair,
+    **dict.fromkeys(("Add", "Sub", "Mul"), _check_arithmetic),
+    **dict.fromkeys(FUNCTIONS, lambda graph, node: None),
+    "Concatenation":         _check_concatenation,
+    "Split":                 _check_concatenation,
+    "StridedSlice":          _check_strided_slice,
+    "Pad":                   _check_pad,
+    "ResizeNearestNeighbor": _check_resize,
+    **dict.fromkeys(RESHAPES, lambda graph, node: None),
 }

@@ -1,6 +1,6 @@
 """Layers of the machine before they have addresses."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class LayerPlan:
         Position of the first step in the source; less than 0 where there is padding.
     source_words, target_bytes : int
         Where the first step reads and the first result is written, from the tensors' bases.
-    height, row_bytes, padding : int
+    height, row_bytes, padding, tap_rows, tap_words, second_zero_point : int
         See :class:`popmac.isa.Layer`.
     zero_point, low, high : int
     group : int
@@ -38,6 +38,8 @@ class LayerPlan:
     parameters : ndarray of uint8 (rows of program memory, isa.ROW_BYTES)
     shared : bool
         All output-channel blocks use the same parameters.
+    table : ndarray of int8 (TABLE_BYTES,), optional
+        What results are replaced by.
     macs : int
         Multiply-accumulates of the model that this layer does.
     """
@@ -56,6 +58,9 @@ class LayerPlan:
     height:       int
     row_bytes:    int
     padding:      int = 0
+    tap_rows:     int = 0
+    tap_words:    int = 0
+    second_zero_point: int = 0
     zero_point:   int
     low:          int
     high:         int
@@ -63,7 +68,12 @@ class LayerPlan:
     weights:      np.ndarray = field(repr=False)
     parameters:   np.ndarray = field(repr=False)
     shared:       bool = False
+    table:        np.ndarray | None = field(repr=False, default=None)
     macs:         int = 0
+
+    def with_table(self, table):
+        """The same, with results replaced by entries of a table."""
+        return replace(self, table=table)
 
     def phases(self, arch):
         """Cycles that the requantiser takes for a pixel."""

@@ -17,7 +17,7 @@ few hundred.
 A fit is never an approximation: where there is none, :class:`FitError` names the channels.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -89,6 +89,12 @@ class Requantization:
     def is_constant(self):
         """Whether the result of each channel is the same for all accumulators."""
         return (self.multiplier == 0) & (self.offset_positive == self.offset_negative)
+
+    def of(self, channels):
+        """Parameters of some of the channels, a slice."""
+        return Requantization(zero_point=self.zero_point, **{
+            f.name: getattr(self, f.name)[channels] for f in fields(self)
+            if f.name != "zero_point"})
 
     def apply(self, acc, *, low, high):
         """Results of the hardware for the reference's accumulators; channels are the last axis."""

@@ -12,13 +12,14 @@ from ..golden.arithmetic import (
     real_multiplier,
     rescale,
     round_away,
+    single_multiplier,
 )
 from ..golden.layers.pooling import mean_multiplier
 from .requantize import FitError, fit
 
 
 __all__ = ["Rounding", "average_rounding", "convolution_rounding", "fit_average", "fit_layer",
-           "fit_mean", "fully_connected_rounding", "mean_rounding", "static_range"]
+           "fit_mean", "fit_product", "fully_connected_rounding", "mean_rounding", "static_range"]
 
 
 INT32 = np.iinfo(np.int32)
@@ -147,6 +148,20 @@ def fit_mean(count, x_scale, x_zero_point, scale, zero_point):
     """
     rounding = mean_rounding(count, x_scale, scale, zero_point)
     return rounding.fit((-128 - x_zero_point) * count, (127 - x_zero_point) * count)
+
+
+def fit_product(graph, node):
+    """Requantiser parameters, of one channel, for a ``Mul`` of two tensors less their zero points.
+    """
+    tensors   = [graph.tensors[name] for name in (*node.inputs, node.output)]
+    first, second, output = ((tensor.scale[0], int(tensor.zero_point[0])) for tensor in tensors)
+    real      = single_multiplier(first[0], second[0], divisor=output[0])
+    mantissa, exponent = (np.array([part]) for part in quantize_multiplier(real))
+    rounding  = _rescaling(mantissa, exponent, np.array([float(real)]), output[1],
+                           *activation_range(node.attrs["activation"], *output))
+    products  = [a * b for a in (-128 - first[1], 127 - first[1])
+                 for b in (-128 - second[1], 127 - second[1])]
+    return rounding.fit(min(products), max(products))
 
 
 def static_range(weights, zero_point, bias=None):

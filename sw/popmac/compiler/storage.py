@@ -3,10 +3,15 @@
 from dataclasses import dataclass, replace
 
 from ..layout import Layout, linear, planar
-from .view import image_shape
+from .lowering.depthwise import row_pitch, takes_words
+from .view import RESHAPES, image_shape
 
 
 __all__ = ["Storage", "resolve_storage"]
+
+
+#: Operators whose operands have to lie alike.
+PAIRS = ("Add", "Sub", "Mul", "Maximum")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +66,7 @@ def resolve_storage(graph, nodes, arch):
         return name
 
     for node in nodes:
-        if node.op == "Reshape":
+        if node.op in RESHAPES:
             origin[node.output] = find(node.inputs[0])
 
     groups = {}
@@ -70,27 +75,60 @@ def resolve_storage(graph, nodes, arch):
             if name and not graph.tensors[name].is_constant:
                 groups.setdefault(find(name), {})[name] = None
 
+    # Operands of the same operator have to lie alike.
+    alike = {first: {first} for first in groups}
+    for node in nodes:
+        if node.op in PAIRS:
+            together = set().union(*(alike[find(name)] for name in node.inputs
+                                     if find(name) in alike))
+            alike.update(dict.fromkeys(together, together))
+
     storages, failed = {}, {}
     for first, names in groups.items():
         shape  = image_shape(graph.tensors[first].shape)
         others = [name for name in names if image_shape(graph.tensors[name].shape) != shape
                   and not _read_in_any_order(graph, nodes, name)]
-        layout = planar(shape, arch.word_bytes)
+        layout = planar(shape, arch.word_bytes, dense=_is_dense(nodes, names),
+                        row_pitch=_row_pitch(graph, nodes, alike[first], find, arch))
         if others:
             layout = linear(shape, arch.word_bytes)
             if layout is None or any(
                     linear(image_shape(graph.tensors[name].shape), arch.word_bytes) is None
                     for name in others):
                 for node in nodes:
-                    if node.op == "Reshape" and node.output in names:
+                    if node.op in RESHAPES and node.output in names:
                         failed[node.name] = "rows of the tensor do not fill words of memory"
                 continue
         storage = Storage(tuple(names), shape, layout)
         storages.update(dict.fromkeys(names, storage))
+
+    for node in nodes:
+        if node.op in PAIRS:
+            layouts = {storages[name].layout for name in node.inputs if name in storages}
+            if len(layouts) > 1:
+                failed[node.name] = "its operands lie differently in memory"
     return storages, failed
 
 
+def _row_pitch(graph, nodes, firsts, find, arch):
+    """Function of the words of a row for :func:`planar`, for tensors that lie alike."""
+    dilations = {node.attrs["dilation"][0] for node in nodes
+                 if node.op == "DepthwiseConv2D" and find(node.inputs[0]) in firsts
+                 and takes_words(graph, node, arch)}
+    if len(dilations) != 1:
+        return None
+    dilation, = dilations
+    return lambda words: row_pitch(words, dilation, arch) or words
+
+
+def _is_dense(nodes, names):
+    """Whether the host writes a tensor and only convolutions read it, from any byte on."""
+    return not any(name in node.outputs and node.op not in RESHAPES
+                   for node in nodes for name in names) \
+        and all(node.op == "Conv2D" for node in nodes for name in names if name in node.inputs)
+
+
 def _read_in_any_order(graph, nodes, name):
-    readers = [node for node in nodes if name in node.inputs and node.op != "Reshape"]
+    readers = [node for node in nodes if name in node.inputs and node.op not in RESHAPES]
     return all(node.op == "FullyConnected" and image_shape(graph.tensors[name].shape)[:2] == (1, 1)
                for node in readers)

@@ -1,6 +1,10 @@
 """Tensors as images."""
 
-__all__ = ["image_shape"]
+__all__ = ["RESHAPES", "image_shape"]
+
+
+#: Operators that only read a tensor in another shape.
+RESHAPES = ("Reshape", "ExpandDims", "Squeeze")
 
 
 def image_shape(shape):

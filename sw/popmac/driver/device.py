@@ -76,6 +76,9 @@ class Device:
             self._session.loaded = False
         pending = [
             self.link.post_write(Space.WEIGHT, 0, program.weights.tobytes()),
+            self.link.post_write(Space.WEIGHT,
+                                 self.arch.all_weight_words * self.arch.weight_word_bytes,
+                                 program.tables.tobytes()),
             self.link.post_write(Space.PROGRAM, 0, program.rows.tobytes()),
         ]
         for write in pending:

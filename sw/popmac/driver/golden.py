@@ -25,7 +25,7 @@ class GoldenCore:
         self._machine  = Machine(arch)
         self._memories = {
             Space.ACTIVATION: self._machine.activations.view(np.uint8),
-            Space.WEIGHT:     self._machine.weights.reshape(-1).view(np.uint8),
+            Space.WEIGHT:     self._machine.weight_space.view(np.uint8),
             Space.PROGRAM:    self._machine.program.reshape(-1),
         }
 

@@ -5,7 +5,7 @@ import numpy as np
 from ..arch import ACCUMULATOR_BITS
 
 
-__all__ = ["wrap", "column_sums", "inner_product_excess"]
+__all__ = ["wrap", "column_sums", "equal_bits", "inner_product_excess", "tap_sums"]
 
 
 def wrap(values, bits):
@@ -29,7 +29,27 @@ def inner_product_excess(weights):
     return (weights[..., 0::2, :] * weights[..., 1::2, :]).sum(axis=-2)
 
 
-def column_sums(windows, weights, first, valid):
+def tap_sums(taps, weights):
+    """Sums of words times the weights of the upper row of each row pair, column by column.
+
+    Parameters
+    ----------
+    taps : ndarray of int8 (..., words, rows)
+        Columns that there are no bytes for have none.
+    weights : ndarray of int8 (..., rows, columns)
+
+    Returns
+    -------
+    ndarray of int64 (..., columns)
+    """
+    words, count = taps.shape[-2:]
+    sums = np.zeros((*taps.shape[:-2], weights.shape[-1]), np.int64)
+    sums[..., :count] = (taps.astype(np.int64)
+                         * np.asarray(weights, np.int64)[..., :2*words:2, :count]).sum(axis=-2)
+    return sums
+
+
+def column_sums(windows, weights, first, valid, taps=None):
     """What the accumulators hold after each step.
 
     Parameters
@@ -37,6 +57,8 @@ def column_sums(windows, weights, first, valid):
     windows : ndarray of int8 (steps, rows)
     weights : ndarray of int8 (steps, rows, columns)
     first, valid : ndarray of bool (steps,)
+    taps : ndarray of int8 (steps, words, rows), optional
+        Activations of each column, one word per row pair: see :class:`popmac.isa.Unit`.
 
     Returns
     -------
@@ -45,6 +67,8 @@ def column_sums(windows, weights, first, valid):
     windows = np.asarray(windows, np.int64)
     sums    = np.einsum("sr,src->sc", windows, np.asarray(weights, np.int64))
     sums   += inner_product_excess(weights)
+    if taps is not None:
+        sums += tap_sums(taps, weights)
     held    = np.zeros(sums.shape[1], np.int64)
     out     = np.zeros_like(sums)
     for step, (row, is_first, is_valid) in enumerate(zip(sums, first, valid)):
@@ -52,3 +76,33 @@ def column_sums(windows, weights, first, valid):
             held = row if is_first else wrap(held + row, ACCUMULATOR_BITS)
         out[step] = held
     return out
+
+
+def equal_bits(words, weights):
+    """What the binary engine counts.
+
+    Parameters
+    ----------
+    words : ndarray of int8 (pixels, steps, planes, rows)
+    weights : ndarray of int8 (pixels, steps, rows, columns)
+
+    Returns
+    -------
+    ndarray of int64 (pixels, planes, columns)
+        Bits that a word and a column of weights have in common, over the steps of a pixel.
+    """
+    pixels, _, planes, _ = words.shape
+    bits    = _bits(words.transpose(0, 2, 1, 3).reshape(pixels, planes, -1))
+    columns = _bits(weights.transpose(0, 3, 1, 2).reshape(pixels, weights.shape[-1], -1))
+    # Of +1 and -1, the sum of products is the number of equal ones less that of others.
+    if (columns == columns[0]).all():
+        products = (bits.reshape(pixels * planes, -1) @ columns[0].T).reshape(pixels, planes, -1)
+    else:
+        products = bits @ columns.transpose(0, 2, 1)
+    return ((products + bits.shape[-1]) // 2).astype(np.int64)
+
+
+def _bits(octets):
+    """Bits of the last axis, as +1 and -1."""
+    return np.unpackbits(np.ascontiguousarray(octets).view(np.uint8), axis=-1).astype(np.float32) \
+        * 2 - 1

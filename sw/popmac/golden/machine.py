@@ -3,8 +3,8 @@
 import numpy as np
 
 from .. import isa
-from ..arch import ArchConfig
-from .array import inner_product_excess
+from ..arch import TABLE_BYTES, TABLES, ArchConfig
+from .array import equal_bits, inner_product_excess, tap_sums
 from .loops import steps
 from .requantize import requantize, requantize_pair
 
@@ -27,13 +27,20 @@ class Machine:
     ----------
     activations : ndarray of int8 (activation_bytes,)
     weights : ndarray of int8 (all_weight_words, rows, columns)
+    tables : ndarray of int8 (TABLES, TABLE_BYTES)
+    weight_space : ndarray of int8
+        Both, one behind the other, as the host sees them.
     program : ndarray of uint8 (program_rows, ROW_BYTES)
     """
 
     def __init__(self, arch: ArchConfig):
         self.arch        = arch
         self.activations = np.zeros(arch.activation_bytes, np.int8)
-        self.weights     = np.zeros((arch.all_weight_words, arch.rows, arch.columns), np.int8)
+        # In the host's address space, the tables lie behind the weights.
+        size = arch.all_weight_words * arch.weight_word_bytes
+        self.weight_space = np.zeros(arch.weight_space_bytes, np.int8)
+        self.weights     = self.weight_space[:size].reshape(-1, arch.rows, arch.columns)
+        self.tables      = self.weight_space[size:].reshape(TABLES, TABLE_BYTES)
         self.program     = np.zeros((arch.program_rows, isa.ROW_BYTES), np.uint8)
 
     def layer(self, index):
@@ -48,23 +55,42 @@ class Machine:
 
     def execute(self, layer):
         """Execute one layer."""
-        arch   = self.arch
         nest   = steps(layer)
         blocks = len(nest.output)
-        read   = [self._windows(layer, nest, block) for block in range(blocks)]
+        unit   = isa.Unit(layer.unit)
+        reader = {isa.Unit.DEPTHWISE: self._taps, isa.Unit.BINARY: self._planes}.get(
+            unit, self._windows)
+        read   = [reader(layer, nest, block) for block in range(blocks)]
         for block, windows in enumerate(read):
-            # (pixels, steps of a pixel, rows)
-            windows    = windows.reshape(nest.output[block].size, -1, arch.rows)
+            # (pixels, steps of a pixel, ..., rows)
+            pixels     = nest.output[block].size
+            windows    = windows.reshape(pixels, -1, *windows.shape[len(isa.LEVELS) - 1:])
             parameters = self._parameters(layer, 0 if layer.shared else block)
             limits     = {"zero_point": layer.zero_point, "low": layer.low, "high": layer.high}
-            match isa.Unit(layer.unit):
+            words      = nest.weight[block].reshape(windows.shape[:2]) % 2**16
+            match unit:
                 case isa.Unit.ARRAY:
-                    words   = nest.weight[block].reshape(windows.shape[:2]) % 2**16
                     results = requantize(self._column_sums(windows, words), parameters, **limits)
+                case isa.Unit.DEPTHWISE:
+                    results = requantize(self._channel_sums(windows, words), parameters, **limits)
+                case isa.Unit.BINARY:
+                    sums    = equal_bits(windows, self.weights[words])
+                    results = requantize(sums, parameters, **limits)
+                case isa.Unit.UNION:
+                    union   = np.bitwise_or.reduce(windows, axis=1)
+                    results = requantize_pair(union, 0, parameters, **limits)
                 case isa.Unit.PAIR:
                     results = requantize_pair(windows[:, 0], windows[:, -1], parameters, **limits)
+                case isa.Unit.DIFFERENCE:
+                    results = requantize_pair(windows[:, 0], ~windows[:, -1], parameters, **limits)
                 case isa.Unit.MAXIMUM:
                     results = requantize_pair(windows.max(axis=1), 0, parameters, **limits)
+                case isa.Unit.PRODUCT:
+                    first, last = (windows[:, i].astype(np.int64) for i in (0, -1))
+                    products = (first - layer.padding) * (last - layer.second_zero_point)
+                    results  = requantize(products, parameters, **limits)
+            if layer.use_table:
+                results = self.tables[layer.table][results.astype(np.int64) + 128]
             self._write(layer, nest.output[block].reshape(-1), results)
 
     def _windows(self, layer, nest, block):
@@ -76,6 +102,33 @@ class Machine:
             & (column >= 0) & (column < layer.row_bytes)
         address = (nest.word[block][..., None] * rows + column) % self.arch.activation_bytes
         return np.where(inside, self.activations[address], np.int8(layer.padding))
+
+    def _taps(self, layer, nest, block):
+        """Bytes that the steps of an output block read, with last axes (words, rows)."""
+        rows, taps = self.arch.rows, np.arange(self.arch.tap_columns)
+        down   = np.arange(2)[:, None]
+        row    = nest.row[block][..., None, None] + down * layer.tap_rows
+        column = nest.column[block][..., None, None] + taps * rows
+        word   = nest.word[block][..., None, None] + down * layer.tap_words + column // rows
+        inside = (row >= 0) & (row < layer.height) & (column >= 0) & (column < layer.row_bytes)
+        words  = self.activations.reshape(-1, rows)[word % self.arch.activation_words]
+        values = np.where(inside[..., None], words, np.int8(layer.padding))
+        return values.reshape(*values.shape[:-3], -1, rows)
+
+    def _planes(self, layer, nest, block):
+        """Bytes that the steps of an output block read, with last axes (planes, rows)."""
+        rows   = self.arch.rows
+        planes = (layer.last_phase + 1) // self.arch.phases
+        word   = nest.word[block][..., None] + nest.column[block][..., None] // rows \
+            + np.arange(planes) * layer.plane_words
+        values = self.activations.reshape(-1, rows)[word % self.arch.activation_words]
+        values[..., -1, :, layer.tail_bytes:] = 0 # of the last input block
+        return values
+
+    def _channel_sums(self, taps, words):
+        """Sums of taps (pixels, steps, words, rows) times the weight words (pixels, steps)."""
+        weights = self.weights[words]
+        return (tap_sums(taps, weights) + inner_product_excess(weights)).sum(axis=1)
 
     def _column_sums(self, windows, words):
         """Sums of windows (pixels, steps, rows) times the weight words (pixels, steps)."""
@@ -90,8 +143,8 @@ class Machine:
 
     def _parameters(self, layer, block):
         """Parameters of an output block, as one array per field."""
-        array    = layer.unit == isa.Unit.ARRAY
-        record   = isa.ChannelParameters if array else isa.PairParameters
+        pair     = isa.Unit(layer.unit).is_pair
+        record   = isa.PairParameters if pair else isa.ChannelParameters
         channels = self.arch.columns
         first    = layer.parameters + block * channels // 2
         rows     = self.program[np.arange(first, first + channels // 2) % self.arch.program_rows]
@@ -100,10 +153,25 @@ class Machine:
                 for name in vars(records[0])}
 
     def _write(self, layer, addresses, results):
-        """Write results (pixels, columns) to the bytes that begin at ``addresses`` (pixels,)."""
-        lanes = self.arch.lanes
-        group = min(1 << layer.channels_log2, lanes)
-        for phase in range(layer.last_phase + 1):
+        """Write results (pixels, columns) to the bytes that begin at ``addresses`` (pixels,).
+
+        Or results (pixels, planes, columns).
+        """
+        lanes  = self.arch.lanes
+        phases = layer.last_phase + 1
+        group  = min(1 << layer.channels_log2, lanes)
+        if results.ndim == 3:
+            planes    = results.shape[1]
+            phases   //= planes
+            addresses = (addresses[:, None] + (np.arange(planes) << layer.plane_log2)).reshape(-1)
+            results   = results.reshape(len(addresses), -1)
+        if layer.bits:
+            lanes, group = 1, 1
+            phases  = phases // self.arch.phases_per_byte
+            results = np.packbits((results & 1).astype(np.uint8).reshape(
+                len(results), -1, self.arch.bits_per_byte), axis=-1,
+                bitorder="little")[..., 0].view(np.int8)
+        for phase in range(phases):
             target = addresses[:, None] + phase * lanes + np.arange(group)
             self.activations[target % self.arch.activation_bytes] = \
                 results[:, phase * lanes:phase * lanes + group]

@@ -1,5 +1,7 @@
 """Convolutions and fully connected layers on the systolic array."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from ... import isa
@@ -12,7 +14,8 @@ from ..records import parameter_rows
 from ..rounding import fit_layer
 
 
-__all__ = ["lower_conv_2d", "lower_fully_connected", "window_loops", "weight_words"]
+__all__ = ["array_plan", "convolution_plan", "lower_conv_2d", "lower_fully_connected",
+           "weight_words", "window_loops"]
 
 
 def weight_words(kernel, source, arch, *, dilated=False):
@@ -89,35 +92,111 @@ def window_loops(source, target, taps, *, strides, dilation, weight_steps=True, 
     }
 
 
-def _plan(graph, node, arch, *, source, target, kernel, strides, dilation, before, macs):
-    """Plan of a convolution with the weights ``kernel``, as in :func:`weight_words`."""
+def _several_pixels(kernel, source, target, arch, *, stride, dilation):
+    """Number of neighbouring output pixels that are best computed at once.
+
+    Where output pixels share words, the array has columns for several of them. Their windows
+    overlap: one stretch of a kernel row serves them all, with a copy of the kernel in each group of
+    columns, shifted by the stride.
+
+    Parameters
+    ----------
+    kernel : ndarray (height, width, input channels, output channels)
+    source, target : Layout
+    arch : ArchConfig
+    stride, dilation : int
+        To the right.
+    """
+    if target.group >= arch.columns or source.group >= arch.rows or dilation > 1:
+        return 1
+
+    def cycles(count):
+        bytes_read = (kernel.shape[1] + stride * (count - 1)) * source.group
+        steps      = kernel.shape[0] * -(-bytes_read // arch.rows)
+        return max(steps, -(-count * target.group // arch.lanes)) * -(-target.width // count)
+
+    counts = [1 << i for i in range((arch.word_bytes // target.group).bit_length())]
+    return min(counts, key=cycles)
+
+
+def array_plan(graph, node, arch, *, source, target, kernel, fitted, words, strides, dilation,
+               before, macs, pixels=1, channels=slice(None), **place):
+    """Plan of a layer that sums up products of an input with constant weights.
+
+    Parameters
+    ----------
+    source, target : Layout
+    kernel : ndarray of int (..., channels)
+        What the columns of the array sum up; all axes but the last are summed.
+    fitted : Requantization
+        Of as many channels.
+    words : ndarray of int8 (output blocks, kernel rows, taps, input blocks, rows, columns)
+        Weights, as :func:`weight_words` makes them.
+    strides, dilation, before : (int, int)
+    macs : int
+    pixels : int
+        Neighbouring pixels that are computed at once; ``kernel`` and ``words`` are for one
+        such group.
+    channels : slice
+        Of the node's bias.
+    place : mapping
+        Further fields of the plan.
+    """
     x, weights, *bias = (graph.tensors[name] for name in node.inputs if name)
     output    = graph.tensors[node.output]
-    channels  = kernel.shape[-1]
+    count     = kernel.shape[-1]
     zero      = int(x.zero_point[0])
-    fitted    = fit_layer(graph, node)
-    words     = weight_words(kernel, source, arch, dilated=dilation[1] > 1)
+    if pixels > 1:
+        target  = replace(target, width=-(-target.width // pixels), channels=pixels * target.group,
+                          group=pixels * target.group, block_pitch=0,
+                          pixel_pitch=int(pixels * target.group == target.word_bytes))
 
     # The array adds products of codes, and those that the fast inner product leaves in.
-    bias      = bias[0].data.ravel().astype(np.int64) if bias else np.zeros(channels, np.int64)
-    excess    = inner_product_excess(words).sum(axis=(1, 2, 3)).reshape(-1)[:channels]
-    bias      = bias - fitted.origin - excess - zero * kernel.sum(axis=(0, 1, 2), dtype=np.int64)
-    bias      = np.where(fitted.is_constant, 0, bias)
+    bias      = bias[0].data.ravel()[channels].astype(np.int64) if bias else 0
+    excess    = inner_product_excess(words).sum(axis=(1, 2, 3))
+    sums      = kernel.sum(axis=tuple(range(kernel.ndim - 1)), dtype=np.int64)
+    bias      = bias - fitted.origin - zero * sums
+    fields    = {"multiplier": fitted.multiplier, "shift": fitted.shift, "bias": bias,
+                 "offset_positive": fitted.offset_positive,
+                 "offset_negative": fitted.offset_negative, "constant": fitted.is_constant}
+    if pixels > 1: # the same for each of them
+        fill   = (0, target.group // pixels - count)
+        fields = {name: np.tile(np.pad(values, fill), pixels) for name, values in fields.items()}
+    constant  = fields.pop("constant")
+    bias      = fields["bias"] - excess.reshape(-1)[:len(constant)]
+    fields["bias"] = np.where(constant, 0, wrap(bias, ACCUMULATOR_BITS))
+
     low, high = activation_range(node.attrs["activation"], output.scale[0], output.zero_point[0])
+    fields    = {
+        "loops": window_loops(source, target, words.shape[1:4],
+                              strides=(strides[0], strides[1] * pixels), dilation=dilation),
+        "source_words": -before[0] * source.row_pitch,
+        "height": source.height, "row_bytes": source.row_bytes,
+        "unit": isa.Unit.ARRAY, "weights": words.reshape(-1, arch.rows, arch.columns),
+        "parameters": parameter_rows(isa.ChannelParameters, arch.columns, **fields),
+    } | place
     return LayerPlan(
         node=node.name, op=node.op, source=node.inputs[0], target=node.output,
-        unit=isa.Unit.ARRAY,
-        loops=window_loops(source, target, words.shape[1:4], strides=strides, dilation=dilation),
         first_row=-before[0], first_column=-before[1] * source.pixel_bytes,
-        source_words=-before[0] * source.row_pitch,
-        height=source.height, row_bytes=source.row_bytes, padding=zero,
-        zero_point=fitted.zero_point, low=int(low), high=int(high), group=target.group,
-        weights=words.reshape(-1, arch.rows, arch.columns),
-        parameters=parameter_rows(
-            isa.ChannelParameters, arch.columns, multiplier=fitted.multiplier, shift=fitted.shift,
-            bias=wrap(bias, ACCUMULATOR_BITS), offset_positive=fitted.offset_positive,
-            offset_negative=fitted.offset_negative),
-        macs=macs)
+        padding=zero, zero_point=fitted.zero_point, low=int(low), high=int(high),
+        group=target.group, macs=macs, **fields)
+
+
+def convolution_plan(graph, node, arch, *, source, target, kernel, strides, dilation, before, macs):
+    """Plan of a convolution with ``kernel`` (height, width, input channels, output channels)."""
+    pixels = _several_pixels(kernel, source, target, arch, stride=strides[1], dilation=dilation[1])
+    copies = kernel
+    if pixels > 1:
+        height, width, inputs, outputs = kernel.shape
+        copies = np.zeros((height, width + strides[1] * (pixels - 1), inputs, pixels, target.group),
+                          np.int8)
+        for i in range(pixels):
+            copies[:, strides[1] * i:strides[1] * i + width, :, i, :outputs] = kernel
+        copies = copies.reshape(*copies.shape[:3], -1)
+    return array_plan(graph, node, arch, source=source, target=target, kernel=kernel,
+                      fitted=fit_layer(graph, node),
+                      words=weight_words(copies, source, arch, dilated=dilation[1] > 1),
+                      strides=strides, dilation=dilation, before=before, macs=macs, pixels=pixels)
 
 
 def lower_conv_2d(graph, node, storages, arch):
@@ -126,9 +205,9 @@ def lower_conv_2d(graph, node, storages, arch):
     kernel = graph.tensors[node.inputs[1]].data.transpose(1, 2, 3, 0)
     (top, _), (left, _) = node.attrs["padding"]
     macs = target.height * target.width * kernel.size
-    return [_plan(graph, node, arch, source=source, target=target, kernel=kernel,
-                  strides=node.attrs["strides"], dilation=node.attrs["dilation"],
-                  before=(top, left), macs=macs)]
+    return [convolution_plan(graph, node, arch, source=source, target=target, kernel=kernel,
+                             strides=node.attrs["strides"], dilation=node.attrs["dilation"],
+                             before=(top, left), macs=macs)]
 
 
 def lower_fully_connected(graph, node, storages, arch):
@@ -141,5 +220,5 @@ def lower_fully_connected(graph, node, storages, arch):
         shape = (1, 1, source.channels)
     kernel = weights.T.reshape(*shape, len(weights))
     macs   = target.height * target.width * kernel.size
-    return [_plan(graph, node, arch, source=source, target=target, kernel=kernel,
-                  strides=(1, 1), dilation=(1, 1), before=(0, 0), macs=macs)]
+    return [convolution_plan(graph, node, arch, source=source, target=target, kernel=kernel,
+                             strides=(1, 1), dilation=(1, 1), before=(0, 0), macs=macs)]

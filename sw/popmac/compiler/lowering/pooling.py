@@ -1,4 +1,4 @@
-"""Average and maximum pooling."""
+"""Average and maximum pooling, and means of whole images."""
 
 from itertools import groupby
 
@@ -8,11 +8,11 @@ from ... import isa
 from ...golden.arithmetic import activation_range
 from ..plan import LayerPlan
 from ..records import parameter_rows
-from ..rounding import fit_average
+from ..rounding import fit_average, fit_mean
 from .convolution import window_loops
 
 
-__all__ = ["lower_average_pool_2d", "lower_max_pool_2d"]
+__all__ = ["lower_average_pool_2d", "lower_max_pool_2d", "lower_mean"]
 
 
 def _taps_inside(size, kernel, stride, before, outputs):
@@ -42,37 +42,56 @@ def lower_average_pool_2d(graph, node, storages, arch):
     strides   = node.attrs["strides"]
     (top, _), (left, _) = node.attrs["padding"]
     low, high = activation_range(node.attrs["activation"], output.scale[0], output.zero_point[0])
-    identity  = np.eye(arch.rows, arch.columns, dtype=np.int8)[None]
-
     plans = []
     for first_row, rows, taps_y in _runs(
             _taps_inside(source.height, kernel[0], strides[0], top, target.height)):
         for first_column, columns, taps_x in _runs(
                 _taps_inside(source.width, kernel[1], strides[1], left, target.width)):
-            fitted = fit_average(taps_y * taps_x, zero_point=0, low=low, high=high)
-            loops  = window_loops(source, target, (*kernel, 1), strides=strides, dilation=(1, 1),
-                                  weight_steps=False, inner=False, tap_bytes=source.pixel_bytes)
-            loops["row"].count    = rows
-            loops["column"].count = columns
-            row    = first_row * strides[0] - top
-            column = first_column * strides[1] - left
-            plans.append(LayerPlan(
-                node=node.name, op=node.op, source=node.inputs[0], target=node.output,
-                unit=isa.Unit.ARRAY, loops=loops,
-                first_row=row, first_column=column * source.pixel_bytes,
-                source_words=row * source.row_pitch,
-                target_bytes=first_row * target.row_pitch * target.word_bytes
-                    + first_column * target.pixel_bytes,
-                height=source.height, row_bytes=source.row_bytes, padding=0,
-                zero_point=fitted.zero_point, low=int(low), high=int(high), group=target.group,
-                weights=identity,
-                parameters=parameter_rows(
-                    isa.ChannelParameters, arch.columns,
-                    bias=np.repeat(-fitted.origin, arch.columns),
-                    **{name: np.repeat(getattr(fitted, name), arch.columns) for name in (
-                        "multiplier", "shift", "offset_positive", "offset_negative")}),
-                shared=True))
+            plans.append(_sums(
+                node, arch, source, target, kernel, strides,
+                fitted=fit_average(taps_y * taps_x, zero_point=0, low=low, high=high), bias=0,
+                limits=(low, high), first=(first_row, first_column), count=(rows, columns),
+                before=(top, left)))
     return plans
+
+
+def lower_mean(graph, node, storages, arch):
+    """Layers of a ``Mean`` node over rows, columns, or both: a pooling of whole axes."""
+    source, target = storages[node.inputs[0]].layout, storages[node.output].layout
+    x, output = graph.tensors[node.inputs[0]], graph.tensors[node.output]
+    over      = [axis - len(x.shape) for axis in node.attrs["axes"]]
+    kernel    = tuple(size if axis in over else 1
+                      for axis, size in ((-3, source.height), (-2, source.width)))
+    taps      = kernel[0] * kernel[1]
+    x_zero, zero = int(x.zero_point[0]), int(output.zero_point[0])
+    fitted    = fit_mean(taps, x.scale[0], x_zero, output.scale[0], zero)
+    return [_sums(node, arch, source, target, kernel, (1, 1), fitted=fitted, bias=-taps * x_zero,
+                  limits=(-128, 127), count=(target.height, target.width))]
+
+
+def _sums(node, arch, source, target, kernel, strides, *, fitted, bias, limits, count,
+          first=(0, 0), before=(0, 0)):
+    """Plan of a part of a pooling: sums by the array, with weights of 1."""
+    loops  = window_loops(source, target, (*kernel, 1), strides=strides, dilation=(1, 1),
+                          weight_steps=False, inner=False, tap_bytes=source.pixel_bytes)
+    loops["row"].count, loops["column"].count = count
+    row, column = (i * stride - outside for i, stride, outside in zip(first, strides, before))
+    return LayerPlan(
+        node=node.name, op=node.op, source=node.inputs[0], target=node.output,
+        unit=isa.Unit.ARRAY, loops=loops,
+        first_row=row, first_column=column * source.pixel_bytes,
+        source_words=row * source.row_pitch,
+        target_bytes=first[0] * target.row_pitch * target.word_bytes
+            + first[1] * target.pixel_bytes,
+        height=source.height, row_bytes=source.row_bytes, padding=0,
+        zero_point=fitted.zero_point, low=int(limits[0]), high=int(limits[1]), group=target.group,
+        weights=np.eye(arch.rows, arch.columns, dtype=np.int8)[None],
+        parameters=parameter_rows(
+            isa.ChannelParameters, arch.columns,
+            bias=np.repeat(bias - fitted.origin, arch.columns),
+            **{name: np.repeat(getattr(fitted, name), arch.columns) for name in (
+                "multiplier", "shift", "offset_positive", "offset_negative")}),
+        shared=True)
 
 
 def lower_max_pool_2d(graph, node, storages, arch):

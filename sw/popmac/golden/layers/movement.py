@@ -5,8 +5,9 @@ import numpy as np
 from .registry import operator
 
 
-__all__ = ["argument_max", "concatenation", "depth_to_space", "mirror_pad", "pack", "pad",
-           "reshape", "shape", "space_to_depth", "split", "strided_slice", "transpose", "unpack"]
+__all__ = ["argument_max", "broadcast", "concatenation", "depth_to_space", "mirror_pad", "pack",
+           "pad", "reshape", "shape", "space_to_depth", "split", "strided_slice", "transpose",
+           "unpack"]
 
 
 @operator("Reshape")
@@ -41,6 +42,12 @@ def pad(output, x, *, padding, value):
 def mirror_pad(output, x, *, padding, mode):
     """``mode`` is "reflect", which leaves out the outermost value, or "symmetric"."""
     return np.pad(x.values, padding, mode=mode)
+
+
+@operator("Broadcast")
+def broadcast(output, x):
+    """The same values for all of the axes that have size 1."""
+    return np.broadcast_to(x.values, output.shape)
 
 
 @operator("Concatenation")

@@ -6,7 +6,7 @@ from ..arithmetic import round_away
 from .registry import operator
 
 
-__all__ = ["resize_bilinear", "resize_nearest_neighbor"]
+__all__ = ["nearest_pixels", "resize_bilinear", "resize_nearest_neighbor"]
 
 
 def _weights(size, new_size, align_corners, half_pixel_centers):
@@ -40,9 +40,8 @@ def resize_bilinear(output, x, *, size, align_corners, half_pixel_centers):
     return (np.sign(total) * ((np.abs(total) + 2**19) >> 20)).astype(np.int8)
 
 
-@operator("ResizeNearestNeighbor")
-def resize_nearest_neighbor(output, x, *, size, align_corners, half_pixel_centers):
-    """Nearest pixel of the input. TensorFlow Lite's ``reference_ops::ResizeNearestNeighbor``."""
+def nearest_pixels(shape, *, size, align_corners, half_pixel_centers):
+    """Rows and columns of an image of ``shape`` that those of an image of ``size`` are."""
     def nearest(old, new):
         between  = align_corners and new > 1
         scale    = np.float32(old - 1) / np.float32(new - 1) if between else \
@@ -52,5 +51,11 @@ def resize_nearest_neighbor(output, x, *, size, align_corners, half_pixel_center
         index    = round_away(position) if align_corners else np.floor(position)
         return np.clip(index.astype(np.int64), 0, old - 1)
 
-    rows, columns = (nearest(*sizes) for sizes in zip(x.values.shape[1:3], size))
+    return tuple(nearest(*sizes) for sizes in zip(shape, size))
+
+
+@operator("ResizeNearestNeighbor")
+def resize_nearest_neighbor(output, x, **options):
+    """Nearest pixel of the input. TensorFlow Lite's ``reference_ops::ResizeNearestNeighbor``."""
+    rows, columns = nearest_pixels(x.values.shape[1:3], **options)
     return x.values[:, rows][:, :, columns]
