@@ -88,9 +88,10 @@ class Accelerator(wiring.Component):
         connect(m, run_register.o, sequencer.run)
         m.d.comb += [
             sequencer.abort.eq(self.host.abort),
-            self.host.busy.eq(sequencer.busy | sequencer.run.valid),
             self.host.cycles.eq(sequencer.cycles),
         ]
+        m.d.sync += self.host.busy.eq(self.host.run.valid & self.host.run.ready
+                                      | sequencer.run.valid | sequencer.busy)
 
         # Whatever the host does has had its effect when a layer would have, too.
         quiet = Signal(range(drain + 1))
@@ -139,7 +140,7 @@ class Accelerator(wiring.Component):
         m.d.comb += [
             granted.eq(host_port.window_request.valid & ~requested),
             host_port.window_request.ready.eq(~requested),
-            sequencer.hold.eq(delay(m, host_port.window_request.valid, 1, name="hold")),
+            sequencer.hold.eq(delay(m, host_port.window_request.valid, 2, name="hold")),
             memory.request.eq(Mux(requested, addresses.request,
                                   host_port.window_request.payload)),
             host_port.window_valid.eq(
@@ -151,7 +152,7 @@ class Accelerator(wiring.Component):
         m.d.comb += [
             array.address.word.eq(weight),
             array.address.tail.eq(weight >> exact_log2(arch.weight_words)),
-            array.write.eq(host_port.weight_write),
+            array.write.eq(delay(m, host_port.weight_write, 2, name="weight_write")), # a long way
         ]
 
         # From windows to results.

@@ -101,15 +101,18 @@ class Tile(wiring.Component):
         for cycle in range(WeightBank.LATENCY):
             use_tail = hop(m, use_tail, name=f"use_tail_{cycle}")
 
-        here  = write.valid & (write.column_pair == self.column_pair)
+        # Whether a write is for one of the banks is known when it is here.
+        here  = self.i_write.valid & (self.i_write.column_pair == self.column_pair)
         banks = []
         for i in range(2):
             m.submodules[f"bank_{i}"] = bank = WeightBank(self.arch)
+            write_enable = Signal(name=f"write_enable_{i}")
+            m.d.sync += write_enable.eq(here & (self.i_write.row == 2*self.row_pair + i))
             m.d.comb += [
                 bank.read_address.eq(address),
                 bank.write_address.eq(write.address),
                 bank.write_data.eq(write.data),
-                bank.write_enable.eq(here & (write.row == 2*self.row_pair + i)),
+                bank.write_enable.eq(write_enable),
             ]
             banks.append(bank)
 
