@@ -189,7 +189,7 @@ def _assemble(graph, arch, verdicts, storages, plans):
                          for node in nodes}
 
     try:
-        bases = allocate([Lifetime(name, storage.layout.words, first, last)
+        bases = allocate([Lifetime(name, storage.words, first, last)
                           for name, (first, last, storage) in lifetimes.items()],
                          arch.activation_words)
     except MemoryFullError as error:

@@ -16,21 +16,21 @@ PAIRS = ("Add", "Sub", "Mul", "Maximum")
 
 @dataclass(frozen=True, eq=False)
 class Storage:
-    """Memory of one or several tensors.
+    """Memory of one or several tensors, as one of them sees it.
 
     Parameters
     ----------
     tensors : tuple of str
-        Tensors with the same elements in the same order.
-    shape : (height, width, channels)
-        In which they were computed.
+        Tensors with the same elements in the same order; the first one is computed.
     layout : Layout
-        Of that shape; its base is not decided yet.
+        Of the tensor; its base is not decided yet.
+    words : int
+        That all of them together take.
     """
 
     tensors: tuple
-    shape:   tuple
     layout:  Layout
+    words:   int
 
     def at(self, base):
         """The same at another address."""
@@ -86,21 +86,23 @@ def resolve_storage(graph, nodes, arch):
     storages, failed = {}, {}
     for first, names in groups.items():
         shape  = image_shape(graph.tensors[first].shape)
-        others = [name for name in names if image_shape(graph.tensors[name].shape) != shape
+        shapes = {name: image_shape(graph.tensors[name].shape) for name in names}
+        others = [name for name in names if shapes[name] != shape
                   and not _read_in_any_order(graph, nodes, name)]
         layout = planar(shape, arch.word_bytes, dense=_is_dense(nodes, names),
                         row_pitch=_row_pitch(graph, nodes, alike[first], find, arch))
+        layouts = dict.fromkeys(names, layout)
         if others:
-            layout = linear(shape, arch.word_bytes)
-            if layout is None or any(
-                    linear(image_shape(graph.tensors[name].shape), arch.word_bytes) is None
-                    for name in others):
+            layouts = {name: linear(shapes[name] if name in others else shape, arch.word_bytes)
+                       for name in names}
+            if None in layouts.values():
                 for node in nodes:
                     if node.op in RESHAPES and node.output in names:
                         failed[node.name] = "rows of the tensor do not fill words of memory"
                 continue
-        storage = Storage(tuple(names), shape, layout)
-        storages.update(dict.fromkeys(names, storage))
+        words = max(layout.words for layout in layouts.values())
+        storages.update({name: Storage(tuple(names), layout, words)
+                         for name, layout in layouts.items()})
 
     for node in nodes:
         if node.op in PAIRS:
