@@ -2,12 +2,10 @@ import sys
 
 import numpy as np
 import pytest
+import tflite_models
 
 from popmac.errors import InputError, ModelFormatError, ToolError
 from popmac.reference import LiteRTReference
-
-
-tflite_models = pytest.importorskip("tflite_models")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from popmac import isa
 from .activation_memory import ActivationMemory
 from .address_generator import AddressGenerator
 from .function_table import FunctionTable
-from .host_bus import READ, WRITE, HostBus
+from .host_bus import READ, RUN, WRITE, HostBus
 from .host_port import HostPort
 from .pair_unit import PairUnit
 from .parameter_loader import ParameterLoader
@@ -73,24 +73,28 @@ class Accelerator(wiring.Component):
             + writeback.LATENCY + 1
         m.submodules.sequencer = sequencer = Sequencer(arch, drain=drain)
 
-        # Host. The link is on the other side of a register.
+        # Host. The link is on the other side of registers.
         m.submodules.write_register = write_register = StreamRegister(WRITE)
         m.submodules.read_register  = read_register  = StreamRegister(READ)
+        m.submodules.data_register  = data_register  = StreamRegister(8)
+        m.submodules.run_register   = run_register   = StreamRegister(RUN)
         connect(m, flipped(self.host.write), write_register.i)
         connect(m, write_register.o, host_port.write)
         connect(m, flipped(self.host.read), read_register.i)
         connect(m, read_register.o, host_port.read)
-        connect(m, host_port.data, flipped(self.host.data))
-        connect(m, flipped(self.host.run), sequencer.run)
+        connect(m, host_port.data, data_register.i)
+        connect(m, data_register.o, flipped(self.host.data))
+        connect(m, flipped(self.host.run), run_register.i)
+        connect(m, run_register.o, sequencer.run)
         m.d.comb += [
             sequencer.abort.eq(self.host.abort),
-            self.host.busy.eq(sequencer.busy),
+            self.host.busy.eq(sequencer.busy | sequencer.run.valid),
             self.host.cycles.eq(sequencer.cycles),
         ]
 
         # Whatever the host does has had its effect when a layer would have, too.
         quiet = Signal(range(drain + 1))
-        with m.If(sequencer.busy | self.host.run.valid | host_port.write.valid
+        with m.If(self.host.busy | self.host.run.valid | host_port.write.valid
                   | host_port.read.valid | ~host_port.read.ready):
             m.d.sync += quiet.eq(drain)
         with m.Elif(quiet != 0):
@@ -134,7 +138,7 @@ class Accelerator(wiring.Component):
         m.d.comb += [
             granted.eq(host_port.window_request.valid & ~requested),
             host_port.window_request.ready.eq(~requested),
-            sequencer.hold.eq(host_port.window_request.valid),
+            sequencer.hold.eq(delay(m, host_port.window_request.valid, 1, name="hold")),
             memory.request.eq(Mux(requested, addresses.request,
                                   host_port.window_request.payload)),
             host_port.window_valid.eq(

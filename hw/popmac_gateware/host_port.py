@@ -10,7 +10,7 @@ from popmac.protocol import Space
 
 from .activation_memory import activation_write_layout, window_request_layout
 from .function_table import table_write_layout
-from .host_bus import READ, WRITE
+from .host_bus import ADDRESS, READ, WRITE
 from .program_memory import program_write_layout
 from .tile import weight_write_layout
 
@@ -74,62 +74,73 @@ class HostPort(wiring.Component):
         arch      = self.arch
         byte_bits = exact_log2(arch.word_bytes)
 
-        # Writes: collect the bytes of a word, then write it.
-        bytes_before = Signal(isa.ROW_BITS - 8, reset_less=True) # the latest one on top
-        address      = self.write.payload.address
-        collected    = Cat(bytes_before, self.write.payload.data)
-        last_byte    = Signal()
-        with m.If(self.write.valid & self.write.ready):
-            m.d.sync += bytes_before.eq(collected[8:])
+        # Writes: collect the bytes of a word; in the cycle after its last one, write it. All that
+        # leaves this register leaves it early in the cycle.
+        collected = Signal(isa.ROW_BITS, reset_less=True) # the latest byte on top
+        place     = Signal(ADDRESS, reset_less=True)      # of that byte
+        complete  = Signal()
+        taken     = Signal()
+        tables    = arch.all_weight_words * arch.weight_word_bytes # where they begin
+        in_tables = Signal(reset_less=True)
+        address   = self.write.payload.address
+        last_byte = Signal()
+        with m.Switch(self.write.payload.space):
+            with m.Case(Space.ACTIVATION):
+                m.d.comb += last_byte.eq(1)
+            with m.Case(Space.WEIGHT):
+                m.d.comb += last_byte.eq(address[0])
+            with m.Case(Space.PROGRAM):
+                m.d.comb += last_byte.eq(address[:_ROW_SHIFT] == isa.ROW_BYTES - 1)
+        m.d.comb += self.write.ready.eq(~complete)
+        with m.If(~complete):
+            m.d.sync += complete.eq(self.write.valid & last_byte)
+            with m.If(self.write.valid):
+                m.d.sync += [
+                    collected.eq(Cat(collected[8:], self.write.payload.data)),
+                    place.space.eq(self.write.payload.space),
+                    place.address.eq(address),
+                    in_tables.eq(address >= tables),
+                ]
+        with m.Elif(taken):
+            m.d.sync += complete.eq(0)
+        with m.Switch(place.space):
+            with m.Case(Space.ACTIVATION):
+                m.d.comb += [
+                    self.activation_write.valid.eq(complete),
+                    taken.eq(self.activation_write.ready),
+                ]
+            with m.Case(Space.WEIGHT):
+                m.d.comb += [
+                    self.weight_write.valid.eq(complete & ~in_tables),
+                    self.table_write.valid.eq(complete & in_tables),
+                    taken.eq(1),
+                ]
+            with m.Case(Space.PROGRAM):
+                m.d.comb += [
+                    self.program_write.valid.eq(complete),
+                    taken.eq(self.program_write.ready),
+                ]
 
+        # A weight address is, from the top: word, row, column pair, column.
+        pair_bits  = exact_log2(arch.columns) - 1
+        row_bits   = exact_log2(arch.rows)
+        word       = place.address >> (1 + pair_bits + row_bits)
         activation = self.activation_write.payload
         m.d.comb += [
             activation.valid.eq(1),
-            activation.word.eq(address >> byte_bits),
-            activation.mask.eq(1 << address[:byte_bits]),
-            *(activation.data[i].eq(self.write.payload.data) for i in range(arch.word_bytes)),
-            self.program_write.payload.row.eq(address >> _ROW_SHIFT),
-            self.program_write.payload.data.eq(collected),
-        ]
-
-        # A weight address is, from the top: word, row, column pair, column.
-        pair_bits = exact_log2(arch.columns) - 1
-        row_bits  = exact_log2(arch.rows)
-        word      = address >> (1 + pair_bits + row_bits)
-        tables    = arch.all_weight_words * arch.weight_word_bytes # where they begin
-        m.d.sync += [
-            self.table_write.valid.eq(0),
-            self.table_write.address.eq((address >> 1) - tables // 2),
-            self.table_write.data.eq(collected[-16:]),
-            self.weight_write.valid.eq(0),
-            self.weight_write.column_pair.eq(address[1:1 + pair_bits]),
-            self.weight_write.row.eq(address[1 + pair_bits:1 + pair_bits + row_bits]),
+            activation.word.eq(place.address >> byte_bits),
+            activation.mask.eq(1 << place.address[:byte_bits]),
+            *(activation.data[i].eq(collected[-8:]) for i in range(arch.word_bytes)),
+            self.weight_write.column_pair.eq(place.address[1:1 + pair_bits]),
+            self.weight_write.row.eq(place.address[1 + pair_bits:1 + pair_bits + row_bits]),
             self.weight_write.address.word.eq(word),
             self.weight_write.address.tail.eq(word >> exact_log2(arch.weight_words)),
             self.weight_write.data.eq(collected[-16:]),
+            self.table_write.address.eq((place.address - tables) >> 1),
+            self.table_write.data.eq(collected[-16:]),
+            self.program_write.payload.row.eq(place.address >> _ROW_SHIFT),
+            self.program_write.payload.data.eq(collected),
         ]
-
-        with m.Switch(self.write.payload.space):
-            with m.Case(Space.ACTIVATION):
-                m.d.comb += [
-                    self.activation_write.valid.eq(self.write.valid),
-                    self.write.ready.eq(self.activation_write.ready),
-                ]
-            with m.Case(Space.WEIGHT):
-                m.d.comb += self.write.ready.eq(1)
-                with m.If(self.write.valid & address[0]):
-                    m.d.sync += [
-                        self.weight_write.valid.eq(address < tables),
-                        self.table_write.valid.eq(address >= tables),
-                    ]
-            with m.Case(Space.PROGRAM):
-                m.d.comb += [
-                    last_byte.eq(address[:_ROW_SHIFT] == isa.ROW_BYTES - 1),
-                    self.program_write.valid.eq(self.write.valid & last_byte),
-                    self.write.ready.eq(self.program_write.ready | ~last_byte),
-                ]
-            with m.Default():
-                m.d.comb += self.write.ready.eq(1)
 
         # Reads: what comes with the byte asked for is kept for those that follow, as long as
         # nothing can have changed it.
@@ -146,8 +157,8 @@ class HostPort(wiring.Component):
         ]
         with m.FSM(init="Idle"):
             with m.State("Idle"):
-                m.d.comb += self.read.ready.eq(1)
-                with m.If(self.read.valid):
+                m.d.comb += self.read.ready.eq(~self.write.valid & ~complete)
+                with m.If(self.read.valid & self.read.ready):
                     m.d.sync += where.eq(asked)
                     with m.If((count != 0) & (asked == where)):
                         m.next = "Reply"
@@ -183,6 +194,6 @@ class HostPort(wiring.Component):
                         where.address.eq(where.address + 1),
                     ]
                     m.next = "Idle"
-        with m.If(self.busy | (self.write.valid & self.write.ready)):
+        with m.If(self.busy | complete):
             m.d.sync += count.eq(0)
         return m

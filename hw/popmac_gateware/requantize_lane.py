@@ -160,11 +160,13 @@ class RequantizeLane(wiring.Component):
         # Cycles 8, 9, 10: shift by 16, by 4, by 1, and saturate so that what is left suffices.
         value = s8_value
         for cycle, step, bits in [(8, 16, 26), (9, 4, 14), (10, 1, 10)]:
-            amount  = shift.bit_select(step.bit_length() - 1, 2)
-            shifted   = Mux(amount[1], value >> 2*step, value)
-            shifted   = Mux(amount[0], shifted >> step, shifted)
+            amount    = shift.bit_select(step.bit_length() - 1, 2)
+            shifted   = Array((value >> n * step)[:bits] for n in range(4))[amount]
+            too_large = Array(_exceeds(value >> n * step, bits) for n in range(4))[amount]
+            sign      = value[-1]
             following = Signal(signed(bits), name=f"s{cycle + 1}_value", reset_less=True)
-            m.d.sync += following.eq(_saturate(shifted, bits))
+            m.d.sync += following.eq(Mux(too_large, Cat((~sign).replicate(bits - 1), sign),
+                                         shifted))
             value = following
             shift = delay(m, shift, 1, name=f"s{cycle + 1}_shift")
 
@@ -180,8 +182,8 @@ class RequantizeLane(wiring.Component):
         return m
 
 
-def _saturate(value, bits):
-    """Signed ``value``, limited to ``bits`` bits."""
-    sign     = value[-1]
-    overflow = value[bits - 1:-1] != sign.replicate(len(value) - bits)
-    return Mux(overflow, Cat((~sign).replicate(bits - 1), sign), value[:bits]).as_signed()
+def _exceeds(value, bits):
+    """Whether signed ``value`` needs more than ``bits`` bits."""
+    if len(value) <= bits:
+        return Const(0)
+    return value[bits - 1:-1] != value[-1].replicate(len(value) - bits)

@@ -117,6 +117,8 @@ class Sequencer(wiring.Component):
                 received.eq(received + 1),
                 Cat(rows).eq(Cat(rows[1:], self.reply_data)),
             ]
+        complete = Signal() # for one cycle
+        m.d.sync += complete.eq(0)
 
         index      = Signal(8)
         last_index = Signal(8)
@@ -127,45 +129,64 @@ class Sequencer(wiring.Component):
                                             self.next_layer.output_block.last)),
         ]
 
-        # What a step has to wait for.
+        # The nest is one step ahead of ``step``, which is thus known early in the cycle.
         m.submodules.nest = nest = LoopNest()
         m.d.comb += [nest.lasts[i].eq(self.next_layer[name].last)
                      for i, name in enumerate(isa.LEVELS)]
+        step  = Signal(data.StructLayout({
+            "goes_on": len(isa.LEVELS), "first": 1, "last": 1, "final": 1, "release": 1,
+        }))
+        stale = Signal() # ``step`` is not of this layer, but the nest is
+        final = nest.goes_on == 0
+
+        # What a step has to wait for.
         slots     = parameter_slots(self.arch)
         slot      = Signal(range(slots))
-        available = Signal(range(slots + 1))
+        available = Signal(slots) # as many ones, from the lowest bit on, as there are blocks
         busy_for  = Signal.like(self.layer.last_phase)
         issuing   = Signal()
         go        = Signal()
         waits     = {
             "link":       self.hold,
-            "requantise": nest.last & (busy_for != 0),
-            "parameters": nest.last & (available == 0),
+            "requantise": step.last & (busy_for != 0),
+            "parameters": step.last & ~available[0],
         }
         m.d.comb += [
             go.eq(issuing & ~Cat(waits.values()).any()),
-            nest.advance.eq(go),
-            nest.begin.eq(self.begin),
+            nest.advance.eq(go | stale),
+            nest.begin.eq(complete),
         ]
+        with m.If(nest.advance):
+            m.d.sync += [
+                step.goes_on.eq(nest.goes_on),
+                step.first.eq(nest.first),
+                step.last.eq(nest.last),
+                step.final.eq(final),
+                step.release.eq(nest.last & (final | (nest.goes_on[5] & ~self.next_layer.shared))),
+                stale.eq(0),
+            ]
+        with m.If(complete):
+            m.d.sync += stale.eq(1)
 
         # The step, and the label of the pixel that it belongs to.
-        final   = nest.goes_on == 0
-        release = nest.last & (final | (nest.goes_on[5] & ~self.next_layer.shared))
         m.d.comb += [
             self.issue.valid.eq(go),
-            self.issue.goes_on.eq(nest.goes_on),
-            self.issue.first.eq(nest.first),
-            self.issue.last.eq(nest.last),
+            self.issue.goes_on.eq(step.goes_on),
+            self.issue.first.eq(step.first),
+            self.issue.last.eq(step.last),
             self.issue.tag.slot.eq(slot),
-            self.issue.tag.column.eq(nest.goes_on[3]),
-            self.issue.tag.row.eq(nest.goes_on[4]),
-            self.issue.tag.block.eq(nest.goes_on[5]),
-            self.issue.tag.final.eq(final),
-            self.issue.tag.release.eq(release),
+            self.issue.tag.column.eq(step.goes_on[3]),
+            self.issue.tag.row.eq(step.goes_on[4]),
+            self.issue.tag.block.eq(step.goes_on[5]),
+            self.issue.tag.final.eq(step.final),
+            self.issue.tag.release.eq(step.release),
         ]
-        m.d.sync += available.eq(available + self.loaded - (go & release))
-        with m.If(go & nest.last):
-            m.d.sync += [busy_for.eq(self.next_layer.last_phase), slot.eq(slot + release)]
+        with m.If(self.loaded & ~(go & step.release)):
+            m.d.sync += available.eq(Cat(1, available))
+        with m.Elif(~self.loaded & go & step.release):
+            m.d.sync += available.eq(available[1:])
+        with m.If(go & step.last):
+            m.d.sync += [busy_for.eq(self.next_layer.last_phase), slot.eq(slot + step.release)]
         with m.Elif(busy_for != 0):
             m.d.sync += busy_for.eq(busy_for - 1)
 
@@ -211,6 +232,7 @@ class Sequencer(wiring.Component):
 
         def stop_if_aborted():
             with m.If(self.abort):
+                m.d.sync += issuing.eq(0)
                 m.next = "Stop"
 
         m.d.comb += self.busy.eq(1)
@@ -232,6 +254,7 @@ class Sequencer(wiring.Component):
                 with m.If(self.request.valid & self.request.ready):
                     m.d.sync += asked.eq(asked + 1)
                 with m.If(received == isa.COUNTER_ROW):
+                    m.d.sync += complete.eq(1)
                     m.next = "Announce"
                 stop_if_aborted()
             with m.State("Announce"):
@@ -247,12 +270,12 @@ class Sequencer(wiring.Component):
                         in_flight.eq(1),
                         written.eq(index),
                     ]
+                    m.d.sync += issuing.eq(1)
                     m.next = "Issue"
                 stop_if_aborted()
             with m.State("Issue"):
-                m.d.comb += issuing.eq(1)
-                with m.If(go & final):
-                    m.d.sync += index.eq(index + 1)
+                with m.If(go & step.final):
+                    m.d.sync += [index.eq(index + 1), issuing.eq(0)]
                     with m.If(index == last_index):
                         m.next = "Finish"
                     with m.Else():

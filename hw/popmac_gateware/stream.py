@@ -9,7 +9,7 @@ __all__ = ["StreamRegister"]
 
 
 class StreamRegister(wiring.Component):
-    """A register that cuts all combinational paths of a stream.
+    """A register that cuts all combinational paths of a stream, in both directions.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ class StreamRegister(wiring.Component):
 
     Timing
     ------
-    One cycle from ``i`` to ``o``; at most one transfer every two cycles.
+    One cycle from ``i`` to ``o``; one transfer per cycle.
     """
 
     def __init__(self, shape):
@@ -35,9 +35,18 @@ class StreamRegister(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.d.comb += self.i.ready.eq(~self.o.valid)
-        with m.If(~self.o.valid):
-            m.d.sync += [self.o.valid.eq(self.i.valid), self.o.payload.eq(self.i.payload)]
-        with m.Elif(self.o.ready):
-            m.d.sync += self.o.valid.eq(0)
+        # What arrives in the cycle in which ``o`` is held up waits in a second register.
+        waiting = Signal()
+        kept    = Signal.like(self.i.payload, reset_less=True)
+        m.d.comb += self.i.ready.eq(~waiting)
+        with m.If(~waiting):
+            m.d.sync += kept.eq(self.i.payload)
+        with m.If(self.o.ready | ~self.o.valid):
+            m.d.sync += [
+                self.o.valid.eq(self.i.valid | waiting),
+                self.o.payload.eq(Mux(waiting, kept, self.i.payload)),
+                waiting.eq(0),
+            ]
+        with m.Elif(self.i.valid):
+            m.d.sync += waiting.eq(1)
         return m

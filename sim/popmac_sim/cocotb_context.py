@@ -42,12 +42,16 @@ class Context:
         getattr(self._dut, whole.name).value = self._ports[whole.name]
 
     def get(self, target):
-        """Value of a port, a part of one, or the inverse of either."""
+        """Value of a port, a part of one, or the inverse of either; ``None`` if it is unknown."""
         value, inverted = Value.cast(target), False
         if getattr(value, "operator", None) == "~":
             (value,), inverted = value.operands, True
         whole, start, width = _place(value)
-        bits = int(str(getattr(self._dut, whole.name).value), 2) >> start
+        port = str(getattr(self._dut, whole.name).value)
+        text = port[len(port) - start - width:len(port) - start]
+        if set(text) - {"0", "1"}:
+            return None
+        bits = int(text, 2)
         bits = (~bits if inverted else bits) & (1 << width) - 1
         if inverted:
             return bits
@@ -126,7 +130,7 @@ async def run_testbenches(dut, inputs, testbenches, *, monitors=(), max_cycles):
         getattr(dut, name).value = 0
     context = Context(dut)
     if hasattr(dut, "clk"):
-        Clock(dut.clk, _PERIOD, unit="ns").start()
+        Clock(dut.clk, _PERIOD, unit="ns").start(start_high=False)
         dut.rst.value = 1
         await context.tick()
         dut.rst.value = 0

@@ -2,6 +2,8 @@
 
 from cocotb.task import resume
 
+from .cocotb_stream import StreamSink, StreamSource
+
 
 __all__ = ["CocotbTransport"]
 
@@ -24,17 +26,16 @@ class CocotbTransport:
     """
 
     def __init__(self, ctx, i, o, *, rng, stall, clock_hz):
-        self._ctx, self._i, self._o = ctx, i, o
-        self._rng, self._stall      = rng, stall
+        self._ctx      = ctx
+        self._source   = StreamSource(ctx, i, rng=rng, stall=stall)
+        self._sink     = StreamSink(ctx, o, rng=rng, stall=stall)
         self._clock_hz = clock_hz
         self._cycles   = 0
-        self._pending  = bytearray()
-        self._offered  = False
         self._advance  = resume(self._read)
 
     def write(self, data):
         """Send all of ``data``, while :meth:`read` waits."""
-        self._pending += data
+        self._source.pending += data
 
     def read(self, length, *, timeout):
         """Return at most ``length`` bytes, waiting for the first ``timeout`` seconds at most."""
@@ -53,23 +54,15 @@ class CocotbTransport:
             byte = await self._cycle()
             if byte is not None:
                 received.append(byte)
-            elif received and not self._pending:
+            elif received and not self._source.pending:
                 break
         return bytes(received)
 
     async def _cycle(self):
         """Let one cycle pass, and return the byte that was received in it, if any."""
-        ctx = self._ctx
-        offer, accept = self._rng.random(2) >= self._stall
-        if self._pending and (self._offered or offer): # what was offered stays
-            ctx.set(self._i.payload, self._pending[0])
-            self._offered = True
-        ctx.set(self._i.valid, self._offered)
-        ctx.set(self._o.ready, accept)
-        taken, valid, payload = await ctx.cycle(
-            [self._i.ready, self._o.valid, self._o.payload])
+        self._source.drive()
+        self._sink.drive()
+        ready, *offered = await self._ctx.cycle([*self._source.sampled, *self._sink.sampled])
         self._cycles += 1
-        if self._offered and taken:
-            del self._pending[0]
-            self._offered = False
-        return payload if accept and valid else None
+        self._source.settle(ready)
+        return self._sink.settle(*offered)

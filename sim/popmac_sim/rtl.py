@@ -13,7 +13,7 @@ from cocotb_tools.runner import get_runner
 from .verilog import write_verilog
 
 
-__all__ = ["run_bench"]
+__all__ = ["run_bench", "run_module"]
 
 
 _BUILD = {
@@ -46,23 +46,52 @@ def run_bench(component, test, arguments, folder, *, simulator=None):
     AssertionError
         If the test fails; the message has the end of the simulator's output.
     """
-    simulator = simulator or ("icarus" if shutil.which("iverilog") else "verilator")
-    source    = write_verilog(component, folder / "dut.v", name="dut")
-    bench     = folder / "bench"
+    source = write_verilog(component, folder / "dut.v", name="dut")
+    bench  = folder / "bench"
     bench.write_bytes(pickle.dumps((test.__code__.co_filename, test.__name__, arguments)))
+    run_module("popmac_sim.cocotb_bench", [source], top="dut", folder=folder, count=1,
+               variables={"POPMAC_BENCH": str(bench)}, simulator=simulator)
+
+
+def run_module(module, sources, *, top, folder, count, variables, simulator=None):
+    """Run the cocotb tests of a Python module.
+
+    Parameters
+    ----------
+    module : str
+        Importable from ``sys.path``.
+    sources : sequence of Path
+        Verilog.
+    top : str
+        Name of the module that is simulated.
+    folder : Path
+        Of files that are made.
+    count : int
+        Number of tests that there are.
+    variables : dict
+        Environment variables for the module.
+    simulator : "icarus" or "verilator", optional
+        As in :func:`run_bench`.
+
+    Raises
+    ------
+    AssertionError
+        If a test fails or is missing; the message has the end of the simulator's output.
+    """
+    simulator = simulator or ("icarus" if shutil.which("iverilog") else "verilator")
     log       = folder / "simulator.log"
     with _environment(_verilator(folder) if simulator == "verilator" else {}):
         runner = get_runner(simulator)
         try:
-            runner.build(sources=[source], hdl_toplevel="dut", build_dir=folder / "build",
+            runner.build(sources=sources, hdl_toplevel=top, build_dir=folder / "build",
                          build_args=_BUILD[simulator], timescale=("1ns", "1ps"), log_file=log)
-            results = runner.test(hdl_toplevel="dut", test_module="popmac_sim.cocotb_bench",
+            results = runner.test(hdl_toplevel=top, test_module=module,
                                   build_dir=folder / "build", test_dir=folder, log_file=log,
-                                  extra_env={"POPMAC_BENCH": str(bench)})
-            count, failed = get_results(results)
+                                  extra_env=variables)
+            counts = get_results(results)
         except (SystemExit, RuntimeError):
-            count, failed = 0, 1
-    assert (count, failed) == (1, 0), log.read_text()[-5000:]
+            counts = None
+    assert counts == (count, 0), log.read_text()[-5000:]
 
 
 def _verilator(folder):

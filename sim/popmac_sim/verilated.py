@@ -74,7 +74,8 @@ def build(make, *, sources, parameters, description, folder=None):
         Returns a component with the members ``i: In(stream.Signature(8))``,
         ``o: Out(stream.Signature(8))`` and ``idle: Out(1)``, none of which depends on an input in
         the same cycle. While ``idle`` is asserted, nothing in it may change but by a transfer on
-        ``i`` or ``o``. Called only if there is no library.
+        ``i`` or ``o``. Or, as RTLIL text, the netlist ``board`` of such a component. Called only if
+        there is no library.
     sources : iterable of path-like
         Files and folders of Python source that the component is made of, ..
     parameters : str
@@ -105,7 +106,9 @@ def build(make, *, sources, parameters, description, folder=None):
             os.utime(library)
         else:
             with tempfile.TemporaryDirectory(dir=folder) as place, _progress(description):
-                text   = _ZEROS.sub("", netlist(make(), name="board"))
+                made   = make()
+                text   = made if isinstance(made, str) else netlist(made, name="board")
+                text   = _ZEROS.sub("", text)
                 source = write_verilog(text, Path(place) / "board.sv", name="board")
                 os.replace(compile_verilog(source, folder), library)
             _forget_old(folder)

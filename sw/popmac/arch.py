@@ -190,6 +190,20 @@ TARGETS = {config.name: config for config in [
     ArchConfig(name="ulx3s-85f", rows=16, columns=16, lanes=8, planes=0, weight_words=1024,
                tail_words=16, activation_words=4096, program_rows=1536, receive_bytes=4096,
                clock_hz=100_000_000, baud=3_000_000),
+    # ULX3S with smaller chips: what the block RAM and the multipliers of each allow.
+    ArchConfig(name="ulx3s-45f", rows=8, columns=8, lanes=4, planes=0, weight_words=2048,
+               tail_words=16, activation_words=4096, program_rows=1024, receive_bytes=2048,
+               clock_hz=100_000_000, baud=3_000_000),
+    ArchConfig(name="ulx3s-25f", rows=4, columns=8, lanes=2, planes=0, weight_words=2048,
+               tail_words=16, activation_words=4096, program_rows=512, receive_bytes=2048,
+               clock_hz=100_000_000, baud=3_000_000),
+    ArchConfig(name="ulx3s-12f", rows=4, columns=4, lanes=2, planes=0, weight_words=1024,
+               tail_words=16, activation_words=4096, program_rows=512, receive_bytes=2048,
+               clock_hz=100_000_000, baud=3_000_000),
+    # Icepi Zero: the same chip as the ULX3S 25F, in another package.
+    ArchConfig(name="icepi-zero", rows=4, columns=8, lanes=2, planes=0, weight_words=2048,
+               tail_words=16, activation_words=4096, program_rows=512, receive_bytes=2048,
+               clock_hz=100_000_000, baud=3_000_000),
 ]}
 
 

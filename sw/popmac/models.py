@@ -13,7 +13,7 @@ MAX_BYTES = 1 << 30
 
 
 def load(path) -> Graph:
-    """Load a model: ``.tflite``.
+    """Load a model: ``.tflite``, or QONNX in ``.onnx``.
 
     Raises
     ------
@@ -31,5 +31,8 @@ def load(path) -> Graph:
         case ".tflite":
             from .compiler.frontends.tflite import load_tflite
             return load_tflite(data, path.name)
+        case ".onnx":
+            from .compiler.frontends.qonnx import load_qonnx
+            return load_qonnx(data, path.name)
         case _:
-            raise ModelFormatError(f"{path}: models are .tflite files")
+            raise ModelFormatError(f"{path}: models are .tflite and .onnx files")

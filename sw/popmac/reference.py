@@ -1,12 +1,17 @@
 """The runtimes whose results popmac reproduces."""
 
+from importlib.metadata import version
 from typing import Protocol
 
+import numpy as np
+
+from .compiler.frontends.onnx_runtime import IR_VERSION, import_onnx
 from .compiler.frontends.tflite import unique_names
 from .errors import InputError, ModelFormatError, ToolError
+from .graph import DTYPES
 
 
-__all__ = ["LiteRTReference", "Reference", "open_reference"]
+__all__ = ["LiteRTReference", "QonnxReference", "Reference", "open_reference"]
 
 
 class Reference(Protocol):
@@ -101,6 +106,62 @@ class LiteRTReference:
         return values
 
 
+class QonnxReference:
+    """A QONNX model in the executor of the ``qonnx`` package, on onnxruntime.
+
+    Parameters
+    ----------
+    data : bytes
+        Contents of the file.
+    graph : Graph
+        What :func:`load_qonnx` made of it: says which codes stand for the executor's values.
+
+    Raises
+    ------
+    ToolError
+        If the packages are missing.
+    """
+
+    def __init__(self, data, graph):
+        onnx, onnxruntime, _ = import_onnx()
+        from qonnx.core.modelwrapper import ModelWrapper
+        from qonnx.core.onnx_exec import execute_onnx
+        from qonnx.transformation.infer_shapes import InferShapes
+        model = onnx.load_model_from_string(bytes(data))
+        model.ir_version = min(model.ir_version, IR_VERSION)
+        self.description = f"qonnx {version('qonnx')} on onnxruntime {onnxruntime.__version__}"
+        self._execute    = execute_onnx
+        self._model      = ModelWrapper(model).transform(InferShapes())
+        self._graph      = graph
+
+    def run(self, inputs):
+        """Values of every tensor that both the executor and the graph have, as codes.
+
+        Parameters
+        ----------
+        inputs : mapping of str to ndarray
+            By tensor name; codes or real values, as the graph has them.
+        """
+        feeds  = {}
+        for name, values in inputs.items():
+            tensor      = self._graph.tensors[name]
+            feeds[name] = values if tensor.scale is None else \
+                ((values.astype(np.float64) - tensor.zero_point) * tensor.scale).astype(np.float32)
+        values = self._execute(self._model, feeds, return_full_exec_context=True)
+        return {name: self._codes(tensor, values[name])
+                for name, tensor in self._graph.tensors.items()
+                if not tensor.is_constant and values.get(name) is not None}
+
+    def _codes(self, tensor, values):
+        values = np.asarray(values)
+        if values.ndim == 4 and tensor.name not in self._graph.inputs:
+            values = values.transpose(0, 2, 3, 1)
+        values = values.reshape(tensor.shape)
+        if tensor.scale is not None:
+            values = np.rint(values.astype(np.float64) / tensor.scale) + tensor.zero_point
+        return values.astype(DTYPES[tensor.dtype])
+
+
 def open_reference(data, graph):
     """Reference of a model.
 
@@ -113,4 +174,6 @@ def open_reference(data, graph):
     """
     if graph.dialect == "tflite":
         return LiteRTReference(data)
+    if graph.dialect == "qonnx":
+        return QonnxReference(data, graph)
     raise ToolError(f"there is no reference for {graph.dialect} models")

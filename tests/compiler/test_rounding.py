@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from operator_models import random_inputs, random_model
 
 from popmac.compiler.frontends.tflite import load_tflite
 from popmac.compiler.requantize import FitError
@@ -78,10 +79,9 @@ def test_static_range(rng):
 
 @pytest.mark.parametrize("op", CHANNEL_AXES)
 def test_layers_agree_with_the_operator(op, rng):
-    models = pytest.importorskip("operator_models")
     tried  = 0
     while tried < 25:
-        graph = load_tflite(models.random_model(op, rng), op)
+        graph = load_tflite(random_model(op, rng), op)
         try:
             fitted = fit_layer(graph, graph.nodes[0])
         except FitError as error:
@@ -94,7 +94,7 @@ def test_layers_agree_with_the_operator(op, rng):
             continue
         tried += 1
         output = graph.tensors[graph.outputs[0]]
-        inputs = models.random_inputs(graph, rng)
+        inputs = random_inputs(graph, rng)
         acc    = accumulators(graph, inputs)
         low, high = layers_range(graph)
         actual = fitted.apply(acc, low=low, high=high)

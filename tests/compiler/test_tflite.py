@@ -1,9 +1,12 @@
 import struct
 import time
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+import operator_models
 import pytest
+import tflite_models
 from corruption import corrupted
 
 from popmac.compiler.frontends.tflite import load_tflite, unique_names
@@ -12,11 +15,9 @@ from popmac.golden import layers
 from popmac.reference import LiteRTReference
 
 
-operator_models = pytest.importorskip("operator_models")
-tflite_models   = pytest.importorskip("tflite_models")
-
 FUZZED = 1500
-MODELS = sorted((Path(__file__).parents[2] / ".." / "shared" / "models").glob("*.tflite"))
+MODELS = [files("popmac") / "zoo" / "digits.tflite",
+          *sorted((Path(__file__).parents[3] / "shared" / "models").glob("*.tflite"))]
 
 
 def convolution(**options):

@@ -53,7 +53,7 @@ def random_layer(rng, arch, parameters, words):
         if unit == isa.Unit.DEPTHWISE: # whole words, those of both rows in different banks
             inputs, dilation[1] = max(inputs, arch.word_bytes), 1
         source  = planar((height, width, inputs), arch.word_bytes,
-                         row_pitch=lambda n, apart=dilation[0]: n + (n * apart % 8 == 0))
+                         row_pitch=lambda words, d=dilation[0]: words + (words * d % 8 == 0))
         if source.row_pitch * dilation[0] % 8 == 0 and unit == isa.Unit.DEPTHWISE:
             continue
         channels = int(rng.integers(1, 10)) if unit == isa.Unit.ARRAY else source.channels

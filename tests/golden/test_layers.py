@@ -1,5 +1,8 @@
+import network_models
 import numpy as np
+import operator_models
 import pytest
+import tflite_models
 
 from popmac.compiler.frontends.tflite import load_tflite
 from popmac.errors import InputError, UnsupportedModelError
@@ -7,11 +10,6 @@ from popmac.golden import layers
 from popmac.golden.arithmetic import MultiplierError
 from popmac.graph import Graph, Node, Tensor
 from popmac.reference import LiteRTReference
-
-
-network_models  = pytest.importorskip("network_models")
-operator_models = pytest.importorskip("operator_models")
-tflite_models   = pytest.importorskip("tflite_models")
 
 
 MODELS_PER_OPERATOR = 50

@@ -1,5 +1,6 @@
-"""Real models, where they lie beside the project."""
+"""Real models: the project's own, and published ones where they lie beside it."""
 
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,8 @@ from popmac.golden import layers
 from popmac.reference import LiteRTReference
 
 
-pytest.importorskip("ai_edge_litert")
-
-MODELS = sorted((Path(__file__).parents[2] / ".." / "shared" / "models").glob("*.tflite"))
+MODELS = [files("popmac") / "zoo" / "digits.tflite",
+          *sorted((Path(__file__).parents[3] / "shared" / "models").glob("*.tflite"))]
 
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)

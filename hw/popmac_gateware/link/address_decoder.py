@@ -92,7 +92,7 @@ class AddressDecoder(wiring.Component):
                     m.d.sync += allowed.eq(Mux(self.write, s in WRITABLE, s in READABLE))
                     m.d.sync += size.eq(sizes[s])
             with m.Default():
-                m.d.sync += allowed.eq(0)
+                m.d.sync += [allowed.eq(0), size.eq(0)]
         m.d.sync += too_much.eq(address[address_bits:].any() | (length > DATA_BYTES))
         m.d.sync += end.eq(address[:address_bits] + length[:length_bits])
 
@@ -102,9 +102,10 @@ class AddressDecoder(wiring.Component):
 
         # cycles 1 to 3: division by 36, of which 4 is the easy part
         def ninth(value, name):
-            for step, (shift, sign) in enumerate([(3, -1), (6, 1), (12, 1)]):
+            for step, result in enumerate([lambda v: v - (v << 3), lambda v: v + (v << 6),
+                                           lambda v: v + (v << 12)]):
                 quotient = Signal(len(value), name=f"{name}_{step}")
-                m.d.sync += quotient.eq(value + sign * (value << shift))
+                m.d.sync += quotient.eq(result(value))
                 value = quotient
             return value
 

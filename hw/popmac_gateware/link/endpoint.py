@@ -5,8 +5,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..host_bus import HostBus
+from ..stream import StreamRegister
 from .executor import URGENT, Executor
-from .framing import Deframer, Enframer
+from .framing import Deframer, Enframer, Item
 from .receive_buffer import ReceiveBuffer
 
 
@@ -71,11 +72,15 @@ class Endpoint(wiring.Component):
                                                          urgent_bytes=URGENT)
         m.submodules.executor = executor = Executor(self.arch, patience=self.patience)
         m.submodules.enframer = enframer = Enframer()
+        m.submodules.command_register = command_register = StreamRegister(Item)
+        m.submodules.reply_register   = reply_register   = StreamRegister(Item)
 
         wiring.connect(m, wiring.flipped(self.i), deframer.i)
         wiring.connect(m, deframer.o, buffer.i)
-        wiring.connect(m, buffer.o, executor.i)
-        wiring.connect(m, executor.o, enframer.i)
+        wiring.connect(m, buffer.o, command_register.i)
+        wiring.connect(m, command_register.o, executor.i)
+        wiring.connect(m, executor.o, reply_register.i)
+        wiring.connect(m, reply_register.o, enframer.i)
         wiring.connect(m, wiring.flipped(self.o), enframer.o)
         wiring.connect(m, wiring.flipped(self.bus), executor.bus)
         m.d.comb += executor.urgent.eq(buffer.urgent)

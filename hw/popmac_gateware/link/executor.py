@@ -111,12 +111,15 @@ class Executor(wiring.Component):
             "transfer": Transfer,
         }))
         count     = Signal(range(max(ARGUMENT_BYTES.values()) + 1)) # of argument bytes
-        is_write  = command == Command.WRITE
         is_new    = session.turn == Turn.NEW
         with m.Switch(command):
             for c, size in ARGUMENT_BYTES.items():
                 with m.Case(c):
                     m.d.comb += count.eq(size)
+
+        # Decoded a cycle after it has come, which is early enough for all but the above.
+        is_a = {c: Signal(name=f"is_{c.name.lower()}") for c in Command}
+        m.d.sync += [flag.eq(command == c) for c, flag in is_a.items()]
 
         # The byte of the transfer that is the next to be written or requested.
         offset      = Signal.like(decoder.span)
@@ -135,7 +138,7 @@ class Executor(wiring.Component):
         # What the command deserves if it is new.
         urgent  = Signal() # there is one in the buffer
         verdict = Signal(4)
-        with m.If(urgent & ~Cat(command == c for c in URGENT).any()):
+        with m.If(urgent & ~Cat(is_a[c] for c in URGENT).any()):
             m.d.sync += verdict.eq(Status.ABORTED)
         with m.Else():
             with m.Switch(command):
@@ -165,7 +168,7 @@ class Executor(wiring.Component):
 
         m.d.comb += [
             decoder.transfer.eq(arguments.transfer),
-            decoder.write.eq(is_write),
+            decoder.write.eq(is_a[Command.WRITE]),
 
             session.hello.eq(command == Command.HELLO),
             session.number.eq(arguments.session),
@@ -185,9 +188,9 @@ class Executor(wiring.Component):
             replier.i.payload.repeated.eq(session.repeated),
             replier.i.payload.session.eq(session.current),
             replier.i.payload.cycles.eq(self.bus.cycles),
-            replier.i.payload.has_report.eq((status == Status.OK) & Cat(
-                command == c for c in REPORTED).any()),
-            replier.i.payload.has_data.eq((status == Status.OK) & (command == Command.READ)),
+            replier.i.payload.has_report.eq((status == Status.OK)
+                                            & Cat(is_a[c] for c in REPORTED).any()),
+            replier.i.payload.has_data.eq((status == Status.OK) & is_a[Command.READ]),
 
             self.bus.write.payload.space.eq(location.space),
             self.bus.write.payload.address.eq(location.address),
@@ -255,7 +258,7 @@ class Executor(wiring.Component):
                 with m.Switch(session.turn):
                     with m.Case(Turn.NEW):
                         m.d.sync += status.eq(verdict)
-                        with m.If(is_write & (verdict == Status.OK)):
+                        with m.If(is_a[Command.WRITE] & (verdict == Status.OK)):
                             m.next = "Write"
                     with m.Case(Turn.REPEATED):
                         m.d.sync += status.eq(session.recorded)
@@ -303,25 +306,24 @@ class Executor(wiring.Component):
             with m.State("Execute"):
                 m.d.comb += waiting.eq(1)
                 m.d.comb += done.eq(1)
-                with m.Switch(command):
-                    with m.Case(Command.HELLO, Command.ABORT):
-                        m.d.comb += self.bus.abort.eq(is_new)
-                        m.d.comb += done.eq(~is_new | ~self.bus.busy)
-                    with m.Case(Command.WAIT):
-                        m.d.comb += done.eq(~is_new | ~self.bus.busy | urgent)
-                        with m.If(is_new & self.bus.busy & urgent):
-                            m.d.sync += status.eq(Status.ABORTED)
-                    with m.Case(Command.RUN):
-                        m.d.comb += self.bus.run.valid.eq(is_new)
-                        m.d.comb += done.eq(~is_new | self.bus.run.ready)
-                    with m.Case(Command.READ):
-                        m.d.comb += done.eq(reader.clear)
+                with m.If(is_a[Command.HELLO] | is_a[Command.ABORT]):
+                    m.d.comb += self.bus.abort.eq(is_new)
+                    m.d.comb += done.eq(~is_new | ~self.bus.busy)
+                with m.If(is_a[Command.WAIT]):
+                    m.d.comb += done.eq(~is_new | ~self.bus.busy | urgent)
+                    with m.If(is_new & self.bus.busy & urgent):
+                        m.d.sync += status.eq(Status.ABORTED)
+                with m.If(is_a[Command.RUN]):
+                    m.d.comb += self.bus.run.valid.eq(is_new)
+                    m.d.comb += done.eq(~is_new | self.bus.run.ready)
+                with m.If(is_a[Command.READ]):
+                    m.d.comb += done.eq(reader.clear)
                 with m.If(done):
                     m.next = "Answer"
                 with m.Elif(time_up):
                     m.d.sync += status.eq(Status.FAULT)
                     m.next = "Answer"
-                    with m.If(command == Command.WAIT):
+                    with m.If(is_a[Command.WAIT]):
                         m.d.sync += status.eq(Status.BUSY)
                         m.next = "Refuse"
 

@@ -109,7 +109,7 @@ class Session(wiring.Component):
             m.d.comb += record.en.eq(1)
             m.d.sync += self.expected.eq(self.sequence + 1)
             m.d.sync += self.silent.eq(0)
-            with m.If(self.hello):
+            with m.If(self.hello & (self.status == Status.OK)):
                 m.d.sync += [
                     greeted.eq(1),
                     self.current.eq(self.number),

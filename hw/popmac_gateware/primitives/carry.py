@@ -7,7 +7,8 @@ from amaranth.lib.wiring import In, Out
 from .ecp5 import ccu2c, is_ecp5
 
 
-__all__ = ["CarryChain", "ADD", "ADD_SELECTED", "ACCUMULATE", "ADD_PRODUCTS", "KILL"]
+__all__ = ["CarryChain", "ADD", "ADD_SELECTED", "ACCUMULATE", "ADD_PRODUCTS", "ADD_EQUAL",
+           "INJECT_EQUAL", "KILL"]
 
 
 # Functions of one position, as truth tables over (D, C, B, A). The carry that is generated where
@@ -21,6 +22,10 @@ ADD_SELECTED = 0x665A
 ACCUMULATE   = 0xA6AA
 #: ``(A & B) + (C & D)``: two rows of partial products.
 ADD_PRODUCTS = 0x7888
+#: ``(A == B) + (C != D)``
+ADD_EQUAL    = 0x9669
+#: Nothing, but the carry into the next position is ``A == B``; C = D = 1.
+INJECT_EQUAL = 0x0009
 #: The carry comes out as the sum, and the next position starts anew.
 KILL         = 0x0000
 

@@ -4,13 +4,25 @@ import argparse
 import sys
 
 from ..errors import PopmacError
-from . import bench, check, compile, demo, evaluate, profile, run, verify
+from . import (
+    bench,
+    build,
+    check,
+    compile,
+    demo,
+    evaluate,
+    export,
+    profile,
+    program,
+    run,
+    verify,
+)
 
 
 __all__ = ["main"]
 
 
-COMMANDS = [demo, check, compile, run, verify, profile, evaluate, bench]
+COMMANDS = [demo, check, compile, run, verify, profile, evaluate, build, program, export, bench]
 
 
 def main(arguments=None):

@@ -129,7 +129,7 @@ class SoftwareEndpoint:
 
         if new:
             status = self._execute(command, arguments, rest)
-            if command == Command.HELLO:
+            if command == Command.HELLO and status == Status.OK:
                 self._session, = arguments
                 self._garbled = self._repeated = 0
             self._expected = (sequence + 1) % 256
@@ -151,7 +151,7 @@ class SoftwareEndpoint:
         if command not in _COMMANDS:
             return Status.UNKNOWN
         if command in (Command.READ, Command.WRITE):
-            status = self._check(command, *arguments)
+            status = self.check(command, *arguments)
             if status != Status.OK:
                 return status
         if command == Command.RUN and arguments[0] > arguments[1]:
@@ -166,7 +166,8 @@ class SoftwareEndpoint:
             self.core.run(*arguments)
         return Status.OK
 
-    def _check(self, command, space, address, length):
+    def check(self, command, space, address, length):
+        """Status that a READ or WRITE of these bytes deserves."""
         if space not in (READABLE if command == Command.READ else WRITABLE):
             return Status.ACCESS
         if length > DATA_BYTES or address + length > self._sizes[space]:

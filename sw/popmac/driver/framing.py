@@ -1,5 +1,6 @@
 """Frames as bytes: HDLC-like framing (RFC 1662) with a 32-bit frame check sequence."""
 
+import re
 import struct
 import zlib
 
@@ -13,6 +14,7 @@ _FLAG   = bytes([FLAG])
 _ESCAPE = bytes([ESCAPE])
 _ESCAPED_FLAG   = bytes([ESCAPE, FLAG ^ ESCAPE_XOR])
 _ESCAPED_ESCAPE = bytes([ESCAPE, ESCAPE ^ ESCAPE_XOR])
+_ESCAPED = re.compile(re.escape(_ESCAPE) + b"(.)", re.DOTALL)
 
 #: No frame is longer, all of its bytes escaped and some room for its header.
 _LIMIT = 2 * (DATA_BYTES + 64)
@@ -53,7 +55,10 @@ class Decoder:
 
     @staticmethod
     def _content(frame):
-        checked = frame.replace(_ESCAPED_FLAG, _FLAG).replace(_ESCAPED_ESCAPE, _ESCAPE)
+        checked = _ESCAPED.sub(lambda pair: bytes([pair[1][0] ^ ESCAPE_XOR]), frame + _FLAG)
+        if checked[-1:] != _FLAG: # an escape in front of it: the sender gave the frame up
+            return None
+        checked = checked[:-1]
         content, fcs = checked[:-FCS_BYTES], checked[-FCS_BYTES:]
         if not content or fcs != struct.pack("<I", zlib.crc32(content)):
             return None

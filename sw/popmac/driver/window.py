@@ -95,7 +95,9 @@ class Window:
         return used + frame.cost <= self.receive_bytes and not self._endangers(frame)
 
     def _endangers(self, frame):
-        """Whether an unanswered frame, executed again, might answer otherwise after this one."""
+        """Whether an unanswered frame that is sent again might do harm after this one."""
+        if any(f.command in (Command.HELLO, Command.ABORT) for f in self.frames):
+            return True # they interrupt what is in front of them each time they come
         if frame.command == Command.RUN:
             return any(f.command in (Command.READ, Command.WAIT) for f in self.frames)
         if frame.command == Command.WRITE:

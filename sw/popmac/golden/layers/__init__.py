@@ -13,6 +13,7 @@ from . import (
     quantization as quantization,
     resize as resize,
     softmax as softmax,
+    thresholds as thresholds,
 )
 from .interpreter import compute, problems, run, table
 from .registry import OPERATORS, Operand

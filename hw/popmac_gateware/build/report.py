@@ -1,0 +1,37 @@
+"""What nextpnr found out about a routed design."""
+
+__all__ = ["clock_mhz", "critical_paths", "resources"]
+
+
+#: Name in the manifest -> cells of nextpnr-ecp5.
+_RESOURCES = {"lut4": "TRELLIS_COMB", "ff": "TRELLIS_FF", "ebr": "DP16KD", "dsp": "MULT18X18D"}
+
+
+def resources(report):
+    """Number of ``lut4``, ``ff``, ``ebr`` and ``dsp`` that a report counts."""
+    return {name: report["utilization"][cells]["used"] for name, cells in _RESOURCES.items()}
+
+
+def clock_mhz(report):
+    """Routed frequency of the slowest clock, in MHz."""
+    return round(min(clock["achieved"] for clock in report["fmax"].values()), 2)
+
+
+def critical_paths(report):
+    """The longest path of each clock: ``from``, ``to`` in the design's names, delays in ns."""
+    paths = []
+    for path in report["critical_paths"]:
+        if path["from"] != path["to"]: # from one clock to another, or to a pin
+            continue
+        steps  = path["path"]
+        delays = {kind: sum(step["delay"] for step in steps if (step["type"] == "routing") == wire)
+                  for kind, wire in [("logic", False), ("routing", True)]}
+        paths.append({
+            "clock":   path["from"].split()[-1],
+            "from":    steps[0]["from"]["cell"],
+            "to":      steps[-1]["to"]["cell"],
+            "through": [step["net"] for step in steps if step["type"] == "routing"],
+            "ns":      round(sum(delays.values()), 2),
+            **{f"{kind}_ns": round(value, 2) for kind, value in delays.items()},
+        })
+    return paths

@@ -1,0 +1,73 @@
+"""The core as Yosys maps it to the blocks of an ECP5, for simulation."""
+
+from pathlib import Path
+
+from amaranth.back import rtlil
+
+from popmac_gateware.boards.platforms import BOARDS
+from popmac_gateware.build.flow import SYNTHESIS
+from popmac_gateware.build.tools import Tools
+from popmac_gateware.core import Core
+
+from .board import GATEWARE
+from .ecp5_models import ecp5_models
+from .verilated import build
+
+
+__all__ = ["build_synthesised", "synthesise"]
+
+
+#: Seconds that Yosys may take.
+_LIMIT = 1800
+
+# Synthesised, the cells are replaced by what they do: those of Yosys by its own models, those of
+# which Yosys has only the shells by ours.
+_FLATTEN = """
+design -reset
+read_verilog -DNO_INCLUDES +/ecp5/common_sim.vh
+read_verilog +/ecp5/ccu2c_sim.vh
+read_verilog -sv models.v
+read_verilog mapped.v
+hierarchy -check -top board
+proc
+flatten
+opt -full
+memory_collect
+opt_clean
+write_rtlil flat.il
+"""
+
+
+def synthesise(arch, folder, *, edit=lambda verilog: verilog):
+    """Netlist of the core of a target after synthesis, as RTLIL text that can be simulated.
+
+    Parameters
+    ----------
+    arch : :class:`popmac.arch.ArchConfig`
+    folder : path-like
+        For files on the way.
+    edit : callable
+        Applied to the Verilog of the mapped netlist; for tests that break it.
+
+    Raises
+    ------
+    ToolError
+        If Yosys fails.
+    """
+    folder = Path(folder)
+    (folder / "models.v").write_text(ecp5_models())
+    (folder / "top.il").write_text(
+        rtlil.convert(Core(arch), name="board", platform=BOARDS[arch.name].platform()))
+    script = SYNTHESIS.format(top="board") + "write_verilog -noattr mapped.v"
+    Tools().run("yosys", "-p", script, folder=folder, log=folder / "synthesis.log", limit=_LIMIT)
+    mapped = folder / "mapped.v"
+    mapped.write_text(edit(mapped.read_text()))
+    Tools().run("yosys", "-p", _FLATTEN, folder=folder, log=folder / "flatten.log", limit=_LIMIT)
+    return (folder / "flat.il").read_text()
+
+
+def build_synthesised(arch, folder, **options):
+    """Library that simulates the synthesised core; see :func:`popmac_sim.verilated.build`."""
+    return build(lambda: synthesise(arch, folder, **options), sources=[*GATEWARE, Path(__file__)],
+                 parameters=f"synthesised {arch.to_json()} {options or ''}",
+                 description=f"{arch.name} after synthesis (minutes)")

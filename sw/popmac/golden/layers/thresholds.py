@@ -1,0 +1,73 @@
+"""Sums of products that become codes by thresholds: binary networks, and others of few bits."""
+
+import numpy as np
+
+from .registry import operator
+from .windows import taps
+
+
+__all__ = ["channel_table", "sum_conv_2d", "sum_fully_connected", "threshold",
+           "threshold_conv_2d", "threshold_fully_connected"]
+
+
+def _conv_sums(x, weights, strides, dilation, padding):
+    channels, *kernel, _ = weights.values.shape
+    columns = np.concatenate(taps(x.centred.astype(np.float64), kernel, strides=strides,
+                                  padding=padding, dilation=dilation), axis=-1)
+    # Exact: doubles hold all integers up to 2**53.
+    return (columns @ weights.values.reshape(channels, -1).T.astype(np.float64)).astype(np.int64)
+
+
+def _fully_connected_sums(x, weights):
+    flat = x.centred.reshape(-1, weights.values.shape[1]).astype(np.float64)
+    return (flat @ weights.values.T.astype(np.float64)).astype(np.int64)
+
+
+def _codes(values, thresholds, levels):
+    """``levels[number of thresholds that a value has reached]``, channel by channel."""
+    reached = np.zeros(values.shape, np.int64)
+    for limits in np.moveaxis(thresholds, -1, 0):
+        reached += values >= limits
+    return np.asarray(levels, np.int8)[reached]
+
+
+@operator("Threshold", "float32 float32 -> int8")
+def threshold(output, x, thresholds, *, levels):
+    """``levels[number of thresholds <= x]``; thresholds are (1, number), and NaN reaches none."""
+    return _codes(x.values, thresholds.values[0], levels)
+
+
+@operator("SumConv2D", "int8 int8 -> int32")
+def sum_conv_2d(output, x, weights, *, strides, dilation, padding):
+    """``sum((x - zx) * w)``; weights are (output channel, row, column, input channel)."""
+    return _conv_sums(x, weights, strides, dilation, padding).astype(np.int32)
+
+
+@operator("SumFullyConnected", "int8 int8 -> int32")
+def sum_fully_connected(output, x, weights):
+    """``sum((x - zx) * w)``; weights are (output channel, input)."""
+    return _fully_connected_sums(x, weights).astype(np.int32).reshape(output.shape)
+
+
+@operator("ThresholdConv2D", "int8 int8 int32 -> int8")
+def threshold_conv_2d(output, x, weights, thresholds, *, strides, dilation, padding, levels):
+    """``levels[number of thresholds <= sum((x - zx) * w)]``; taps outside of the image add 0.
+
+    Thresholds are (output channel, number), ascending. QONNX ``MultiThreshold`` on ``Conv``.
+    """
+    sums = _conv_sums(x, weights, strides, dilation, padding)
+    return _codes(sums, thresholds.values, levels)
+
+
+@operator("ThresholdFullyConnected", "int8 int8 int32 -> int8")
+def threshold_fully_connected(output, x, weights, thresholds, *, levels):
+    """As :func:`threshold_conv_2d`; weights are (output channel, input)."""
+    sums = _fully_connected_sums(x, weights)
+    return _codes(sums, thresholds.values, levels).reshape(output.shape)
+
+
+@operator("ChannelTable", "int32 float32 -> float32")
+def channel_table(output, x, table, *, first, step):
+    """``table[channel, (x - first) / step]``: any function of sums, evaluated for all of them."""
+    index = (x.values.astype(np.int64) - first) // step
+    return table.values[np.arange(table.values.shape[0]), index]

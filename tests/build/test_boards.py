@@ -1,0 +1,43 @@
+"""Boards: constraints, clocks."""
+
+from pathlib import Path
+
+import pytest
+
+from popmac.arch import TARGETS
+from popmac_gateware.boards.board import Board
+from popmac_gateware.boards.platforms import BOARDS
+from popmac_gateware.primitives.pll import pll_dividers
+
+
+CONSTRAINTS = Path(__file__).parents[2] / "constraints"
+
+
+def statements(text):
+    return {line for line in text.splitlines() if line and not line.startswith("#")}
+
+
+@pytest.mark.parametrize("file, target", [("ulx3s.lpf", "ulx3s-12f"),
+                                          ("icepi-zero.lpf", "icepi-zero")])
+def test_constraints_are_those_of_the_platform(file, target):
+    plan = BOARDS[target].platform().prepare(Board(TARGETS[target]), "top")
+    assert statements((CONSTRAINTS / file).read_text()) == statements(plan.files["top.lpf"])
+
+
+def test_every_target_has_a_board():
+    assert set(BOARDS) == set(TARGETS)
+
+
+@pytest.mark.parametrize("to_hz", [25_000_000, 50_000_000, 87_500_000, 100_000_000, 112_500_000,
+                                   125_000_000, 150_000_000])
+def test_pll_makes_the_clock_within_its_limits(to_hz):
+    reference, feedback, output = pll_dividers(25_000_000, to_hz)
+    assert 25_000_000 * feedback == to_hz * reference
+    assert 10e6 <= 25e6 / reference
+    assert 400e6 <= to_hz * output <= 800e6
+
+
+@pytest.mark.parametrize("to_hz", [100_000_001, 90_000_000, 1_000_000, 900_000_000])
+def test_pll_refuses_what_it_cannot_make(to_hz):
+    with pytest.raises(ValueError, match=rf"^A clock of {to_hz} Hz cannot be made of one of "):
+        pll_dividers(25_000_000, to_hz)
