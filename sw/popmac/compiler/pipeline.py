@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from .. import isa
-from ..arch import TABLES, ArchConfig, target as find_target
+from ..arch import ArchConfig, target as find_target
 from ..errors import UnsupportedModelError
 from ..golden.layers import problems
 from ..graph import Graph
@@ -110,10 +110,11 @@ def compile_graph(graph: Graph, arch: ArchConfig | str, *, fuse: bool = True) ->
         plans = {}
         for node in nodes:
             try:
-                plans[node.name] = LOWERINGS[node.op](graph, node, storages, arch)
+                plans[node.name] = [
+                    part for plan in LOWERINGS[node.op](graph, node, storages, arch)
+                    for part in plan.split(arch.all_weight_words)]
             except FitError as error:
                 excluded[node.name] = Verdict(str(error), "quantise it with other scales")
-        excluded |= _beyond_tables(plans)
         if excluded.keys() - verdicts.keys():
             continue
         try:
@@ -128,21 +129,6 @@ class _TooLargeError(Exception):
     def __init__(self, node, message):
         self.node = node
         super().__init__(message)
-
-
-def _beyond_tables(plans):
-    """Nodes for whose tables there is no room, by name."""
-    tables, beyond = set(), {}
-    for name, layers in plans.items():
-        for plan in layers:
-            if plan.table is None or plan.table.tobytes() in tables:
-                continue
-            if len(tables) < TABLES:
-                tables.add(plan.table.tobytes())
-            else:
-                beyond[name] = Verdict(f"the device has {TABLES} tables of functions only",
-                                       "use functions whose scales are the same")
-    return beyond
 
 
 def _assemble(graph, arch, verdicts, storages, plans):
@@ -201,7 +187,6 @@ def _assemble(graph, arch, verdicts, storages, plans):
                 if storage.tensors[0] in bases}
     image    = emit(layers, placed, arch)
     for what, needed, capacity, share in [
-        ("weight words", len(image.weights), arch.all_weight_words, lambda p: len(p.weights)),
         ("rows of program memory", len(image.rows), arch.program_rows,
             lambda p: len(p.parameters)),
         ("layers", len(layers), isa.MAX_LAYERS, lambda p: 1),
@@ -226,4 +211,4 @@ def _assemble(graph, arch, verdicts, storages, plans):
                                  remedy=verdicts[node.name].remedy) for node in on_host),
         macs=sum(node_macs(graph, node) for node in graph.nodes),
         macs_on_device=sum(plan.macs for plan in layers),
-        weights=image.weights, tables=image.tables, rows=image.rows)
+        pages=image.pages, weights=image.weights, tables=image.tables, rows=image.rows)

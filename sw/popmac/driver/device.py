@@ -74,15 +74,7 @@ class Device:
                 f"compile the model for {self.arch.name}")
         if self._session is not None:
             self._session.loaded = False
-        pending = [
-            self.link.post_write(Space.WEIGHT, 0, program.weights.tobytes()),
-            self.link.post_write(Space.WEIGHT,
-                                 self.arch.all_weight_words * self.arch.weight_word_bytes,
-                                 program.tables.tobytes()),
-            self.link.post_write(Space.PROGRAM, 0, program.rows.tobytes()),
-        ]
-        for write in pending:
-            write.result()
+        self.link.write(Space.PROGRAM, 0, program.rows.tobytes())
         self._session = Session(self.link, program)
         return self._session
 
