@@ -16,9 +16,11 @@ from .lowering.depthwise import lower_depthwise_conv_2d
 from .lowering.elementwise import lower_maximum, lower_product, lower_sum
 from .lowering.function import lower_function
 from .lowering.movement import (
+    can_copy,
     lower_broadcast,
     lower_concatenation,
     lower_pad,
+    lower_reshape,
     lower_resize,
     lower_split,
     lower_strided_slice,
@@ -69,7 +71,7 @@ LOWERINGS = {
     "StridedSlice":          lower_strided_slice,
     "Pad":                   lower_pad,
     "ResizeNearestNeighbor": lower_resize,
-    **dict.fromkeys(RESHAPES, lambda graph, node, storages, arch: []),
+    **dict.fromkeys(RESHAPES, lower_reshape),
 }
 
 
@@ -98,13 +100,16 @@ def compile_graph(graph: Graph, arch: ArchConfig | str, *, fuse: bool = True) ->
     for simplify in (*PASSES, *(FUSING if fuse else ())):
         graph = simplify(graph).verify()
 
-    excluded = {}
+    excluded, copied = {}, set()
     while True:
         verdicts = place(graph, excluded)
         nodes    = [node for node in graph.nodes if node.name not in verdicts]
-        storages, failed = resolve_storage(graph, nodes, arch)
-        for name, reason in failed.items():
-            excluded[name] = Verdict(reason, "use another shape")
+        storages, failed = resolve_storage(graph, nodes, arch, copied)
+        for node in nodes:
+            if node.name in failed and node.name not in copied and can_copy(graph, node):
+                copied.add(node.name)
+            elif node.name in failed:
+                excluded[node.name] = Verdict(failed[node.name], "use another shape")
         if failed:
             continue
         plans = {}
