@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from .. import isa
+from .nest import Loop
+from .requantize import FitError
 
 
 __all__ = ["LayerPlan"]
@@ -83,6 +85,36 @@ class LayerPlan:
     def with_table(self, table):
         """The same, with results replaced by entries of a table."""
         return replace(self, table=table)
+
+    def split(self, limit):
+        """Plans of some output-channel blocks each, whose weights are at most ``limit`` words.
+
+        Raises
+        ------
+        FitError
+            If those of one block are more.
+        """
+        if len(self.weights) <= limit:
+            return [self]
+        loop  = self.loops["output_block"]
+        words = loop.strides["weight"]
+        if not 0 < words <= limit:
+            raise FitError([0], f"it takes {words or len(self.weights)} weight words, but "
+                           f"{limit} fit")
+        at_once = limit // words
+        rows    = len(self.parameters) // loop.count
+        plans   = []
+        for first in range(0, loop.count, at_once):
+            count = min(at_once, loop.count - first)
+            part  = Loop(count, output=loop.output, **loop.strides)
+            plans.append(replace(
+                self, loops={**self.loops, "output_block": part},
+                source_words=self.source_words + first * loop.strides["word"],
+                target_bytes=self.target_bytes + first * loop.output,
+                weights=self.weights[first * words:(first + count) * words],
+                parameters=self.parameters[first * rows:(first + count) * rows],
+                macs=self.macs * (first + count) // loop.count - self.macs * first // loop.count))
+        return plans
 
     def phases(self, arch):
         """Cycles that the requantiser takes for a pixel."""

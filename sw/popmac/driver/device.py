@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from .. import isa
-from ..arch import TABLE_BYTES
 from ..errors import DeviceError, IncompatibleProgramError, InputError, LinkError
 from ..program import Program
 from ..protocol import Space
@@ -116,16 +115,8 @@ class Device:
                 f"compile the model for {self.arch.name}")
         with self.exclusive() as link:
             place = self._make_room(program)
-            for write in [
-                link.post_write(Space.WEIGHT, place.word * self.arch.weight_word_bytes,
-                                program.weights.tobytes()),
-                link.post_write(Space.WEIGHT, self.arch.all_weight_words
-                                * self.arch.weight_word_bytes + place.table * TABLE_BYTES,
-                                program.tables.tobytes()),
-                link.post_write(Space.PROGRAM, place.row * isa.ROW_BYTES,
-                                relocated(program, place).tobytes()),
-            ]:
-                write.result()
+            link.write(Space.PROGRAM, place.row * isa.ROW_BYTES,
+                       relocated(program, place).tobytes())
             session = Session(self, program, place)
             self._sessions.add(session)
             return session

@@ -7,6 +7,7 @@ from types import MappingProxyType
 import numpy as np
 
 from .. import isa
+from ..arch import TABLE_BYTES
 from ..errors import DeviceError, InputError, LinkTimeoutError
 from ..golden.layers import compute
 from ..program import DeviceSegment, Program
@@ -88,6 +89,9 @@ class Session:
         self._last_run = None
         self._device  = device
         self._link    = device.link
+        self._page    = None # whose weights are on the device
+        if program.pages:
+            self._load(program.pages[0])
         self._codecs  = {name: Codec(program.graph.tensors[name])
                          for name in (*program.graph.inputs, *program.graph.outputs)}
         self._nodes   = {node.name: node for node in program.graph.nodes}
@@ -276,10 +280,31 @@ class Session:
         return layout.unpack(np.frombuffer(octets, np.int8)) \
             .reshape(self._shape(name))
 
+    def _load(self, page):
+        """Write the weights and tables of a page, if they are not there."""
+        if page == self._page:
+            return
+        self._page = None # until all is written
+        arch    = self.program.arch
+        weights, tables = self.program.page_bytes(page)
+        behind  = arch.all_weight_words * arch.weight_word_bytes # the tables
+        for write in [
+            self._link.post_write(Space.WEIGHT, self.place.word * arch.weight_word_bytes, weights),
+            self._link.post_write(Space.WEIGHT, behind + self.place.table * TABLE_BYTES, tables),
+        ]:
+            write.result()
+        self._page = page
+
     def _run_layers(self, first, last):
         """Run layers on the device and return the cycles they took."""
-        self._link.run(self.place.layer + first, self.place.layer + last)
-        return self._link.wait().cycles
+        cycles = 0
+        for page in self.program.pages:
+            if page.first <= last and first <= page.last:
+                self._load(page)
+                self._link.run(self.place.layer + max(first, page.first),
+                               self.place.layer + min(last, page.last))
+                cycles += self._link.wait().cycles
+        return cycles
 
     def _read_counters(self):
         """Counters of all layers, by index."""
