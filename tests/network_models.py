@@ -159,3 +159,109 @@ def _function(builder, rng, history):
             gate = builder.unary("LOGISTIC", x, scale=1 / 256, zero_point=-128)
             return builder.binary("MUL", x, gate, scale=x.scale * 0.8, zero_point=-30,
                                   activation="none")
+
+
+@_layer
+def _squeeze_and_excite(builder, rng, history):
+    x = history[-1]
+    squeezed = builder.reduce("MEAN", x, (1, 2), keep_dims=True, scale=x.scale,
+                              zero_point=x.zero_point)
+    for channels, activation in ((max(x.shape[3] // 4, 1), "relu"), (x.shape[3], "none")):
+        depth    = squeezed.shape[3]
+        squeezed = builder.conv_2d(
+            squeezed, *_weights(rng, (channels, 1, 1, depth), channels, depth),
+            **_scales(rng, squeezed, channels, depth, activation))
+    gate = builder.unary("LOGISTIC", squeezed, scale=1 / 256, zero_point=-128)
+    return builder.binary("MUL", x, gate, scale=x.scale * 0.7, zero_point=x.zero_point,
+                          activation="none")
+
+
+@_layer
+def _subtraction(builder, rng, history):
+    x = history[-1]
+    partners = [y for y in history[:-1] if y.shape == x.shape]
+    if not partners:
+        return None
+    partner = partners[rng.integers(len(partners))]
+    return builder.binary("SUB", x, partner, scale=1.3 * max(x.scale, partner.scale),
+                          zero_point=int(rng.integers(-20, 20)), activation="none")
+
+
+@_layer
+def _constant(builder, rng, history):
+    x     = history[-1]
+    shape = [(), (x.shape[3],), (1, 1, 1, x.shape[3])][rng.integers(3)]
+    data  = rng.integers(20, 128, shape).astype(np.int8)
+    name  = str(rng.choice(["ADD", "SUB", "MUL"]))
+    scale = 1 / 64 if name == "MUL" else x.scale
+    other = builder.tensor(shape, data=data, scale=scale, zero_point=int(rng.integers(-20, 20)))
+    return builder.binary(name, x, other, scale=1.5 * x.scale,
+                          zero_point=int(rng.integers(-20, 20)), activation=_activation(rng))
+
+
+@_layer
+def _halves(builder, rng, history):
+    x = history[-1]
+    if x.shape[3] % 2:
+        return None
+    half   = (*x.shape[:3], x.shape[3] // 2)
+    halves = builder.like(x, half), builder.like(x, half)
+    builder.operator("SPLIT", [builder.constant(3), x], halves, numSplits=2)
+    depth  = half[3]
+    scales = _scales(rng, x, depth, depth) | {"scale": x.scale, "zero_point": x.zero_point}
+    left   = builder.conv_2d(halves[0], *_weights(rng, (depth, 1, 1, depth), depth, depth),
+                             **scales)
+    return builder.concatenation([left, halves[1]], 3)
+
+
+@_layer
+def _crop(builder, rng, history):
+    x = history[-1]
+    if min(x.shape[1:3]) < 6:
+        return None
+    begin = [0, *rng.integers(0, 2, 2).tolist(), 0]
+    size  = [1, *(n - int(rng.integers(1, 3)) for n in x.shape[1:3]), x.shape[3]]
+    return builder.operator("SLICE", [x, builder.constant(begin), builder.constant(size)],
+                            [builder.like(x, size)])
+
+
+@_layer
+def _enlargement(builder, rng, history):
+    x = history[-1]
+    if max(x.shape[1:3]) > 6:
+        return None
+    name = str(rng.choice(["RESIZE_NEAREST_NEIGHBOR", "RESIZE_NEAREST_NEIGHBOR",
+                           "RESIZE_BILINEAR"]))
+    return builder.resize(name, x, tuple(2 * n for n in x.shape[1:3]), alignCorners=False,
+                          halfPixelCenters=False)
+
+
+@_layer
+def _row_of_pixels(builder, rng, history):
+    x = history[-1]
+    batch, height, width, channels = x.shape
+    row = builder.reshape(x, (batch, 1, height * width, channels))
+    row = builder.conv_2d(row, *_weights(rng, (channels, 1, 5, channels), channels, 5 * channels),
+                          **_scales(rng, x, channels, 5 * channels, _activation(rng)))
+    return builder.reshape(row, x.shape)
+
+
+@_layer
+def _rectification(builder, rng, history):
+    x    = history[-1]
+    name = str(rng.choice(["RELU", "RELU6", "TANH", "QUANTIZE"]))
+    if name == "TANH":
+        return builder.unary(name, x, scale=1 / 128, zero_point=0)
+    return builder.unary(name, x, scale=x.scale * rng.uniform(0.7, 1.3),
+                         zero_point=-128 if name != "QUANTIZE" else int(rng.integers(-20, 20)))
+
+
+@_layer
+def _greatest(builder, rng, history):
+    x = history[-1]
+    partners = [y for y in history[:-1] if y.shape == x.shape]
+    if not partners:
+        return None
+    partner = builder.unary("QUANTIZE", partners[rng.integers(len(partners))], scale=x.scale,
+                            zero_point=x.zero_point)
+    return builder.binary("MAXIMUM", x, partner)

@@ -139,7 +139,8 @@ class Tile(wiring.Component):
             planes = hop(m, self.i_planes, name="planes")
             m.d.comb += self.o_planes.eq(planes)
             for column in range(2):
-                m.submodules[f"binary_{column}"] = cell = BinaryCell(self.arch)
+                m.submodules[f"binary_{column}"] = cell = \
+                    BinaryCell(self.arch, row_pair=self.row_pair)
                 m.d.comb += [
                     cell.activations.eq(planes),
                     cell.weights.eq(Cat(bank.block_data.word_select(column, 8) for bank in banks)),

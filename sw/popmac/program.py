@@ -15,11 +15,11 @@ from .graph import DTYPES, Graph, Node, Tensor
 from .layout import Layout
 
 
-__all__ = ["Program", "Layer", "DeviceSegment", "HostSegment", "Fallback"]
+__all__ = ["Program", "Layer", "Page", "DeviceSegment", "HostSegment", "Fallback"]
 
 
 MAGIC       = b"POPMAC\r\n"
-VERSION     = 2
+VERSION     = 3
 _HEADER     = struct.Struct("<8sII")
 _MAX_HEADER = 64 << 20
 
@@ -38,6 +38,22 @@ class Layer:
     macs:         int
     weight_words: int
     cycles:       int # predicted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Layers ``first`` to ``last``, whose weights and tables are on the device at the same time.
+
+    They are ``words`` words from ``first_word`` on, and ``tables`` tables from ``first_table`` on,
+    of those of the program.
+    """
+
+    first:       int
+    last:        int
+    first_word:  int
+    words:       int
+    first_table: int
+    tables:      int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,10 +104,13 @@ class Program:
     fallbacks : tuple of Fallback
     macs, macs_on_device : int
         Multiply-accumulates of the model, and of these the device's.
+    pages : tuple of Page
+        Parts of the program, in order, if its weights do not fit on the device at the same time.
+        Usually there is one.
     weights : ndarray of int8 (words, rows, columns)
-        From word 0 on.
+        Those of a page are written to word 0 and on.
     tables : ndarray of int8 (tables, TABLE_BYTES)
-        From table 0 on.
+        Those of a page are written to table 0 and on.
     rows : ndarray of uint8 (rows, isa.ROW_BYTES)
         Program memory from row 0 on.
     """
@@ -104,9 +123,22 @@ class Program:
     fallbacks:      tuple
     macs:           int
     macs_on_device: int
+    pages:          tuple
     weights:        np.ndarray = field(repr=False)
     tables:         np.ndarray = field(repr=False)
     rows:           np.ndarray = field(repr=False)
+
+    def page_bytes(self, page):
+        """Weights and tables of a page, as they are written to the device."""
+        words, tables = page.first_word + page.words, page.first_table + page.tables
+        return (self.weights[page.first_word:words].tobytes(),
+                self.tables[page.first_table:tables].tobytes())
+
+    @property
+    def bytes_per_run(self):
+        """Bytes of weights and tables that are written in each run; 0 if all stay there."""
+        return sum(len(part) for page in self.pages for part in self.page_bytes(page)) \
+            if len(self.pages) > 1 else 0
 
     @property
     def fingerprint(self):
@@ -146,6 +178,7 @@ class Program:
             "layouts":   {name: asdict(layout) for name, layout in self.layouts.items()},
             "fallbacks": [asdict(fallback) for fallback in self.fallbacks],
             "macs":      [self.macs, self.macs_on_device],
+            "pages":     [asdict(page) for page in self.pages],
             "weights":   blob(self.weights),
             "tables":    blob(self.tables),
             "rows":      blob(self.rows),
@@ -206,6 +239,7 @@ class Program:
         program  = cls(arch=arch, graph=graph, segments=segments, layers=layers, layouts=layouts,
                        fallbacks=tuple(_record(Fallback, f) for f in header["fallbacks"]),
                        macs=macs, macs_on_device=macs_on_device,
+                       pages=tuple(_record(Page, page) for page in header["pages"]),
                        weights=array(header["weights"]), tables=array(header["tables"]),
                        rows=array(header["rows"]))
         program._check(header["isa"])
@@ -221,11 +255,16 @@ class Program:
         check(isa_version == isa.ISA_VERSION,
               f"it is for instruction set {isa_version}, not {isa.ISA_VERSION}")
         check(self.weights.dtype == np.int8 and self.weights.ndim == 3
-              and self.weights.shape[1:] == (arch.rows, arch.columns)
-              and len(self.weights) <= arch.all_weight_words, "weights do not fit")
+              and self.weights.shape[1:] == (arch.rows, arch.columns), "weights do not fit")
         check(self.tables.dtype == np.int8 and self.tables.ndim == 2
-              and self.tables.shape[1] == TABLE_BYTES and len(self.tables) <= TABLES,
-              "tables do not fit")
+              and self.tables.shape[1] == TABLE_BYTES, "tables do not fit")
+        for page in self.pages:
+            check(page.words <= arch.all_weight_words and page.tables <= TABLES
+                  and page.first_word + page.words <= len(self.weights)
+                  and page.first_table + page.tables <= len(self.tables)
+                  and page.first <= page.last < len(self.layers), "a page does not fit")
+        check([n for page in self.pages for n in range(page.first, page.last + 1)]
+              == list(range(len(self.layers))), "a layer is on no page")
         check(self.rows.dtype == np.uint8 and self.rows.ndim == 2
               and self.rows.shape[1] == isa.ROW_BYTES and len(self.rows) <= arch.program_rows
               and len(self.rows) >= len(self.layers) * isa.LAYER_ROWS, "rows do not fit")
@@ -234,6 +273,7 @@ class Program:
             check(layout.word_bytes == arch.word_bytes and 0 < layout.group <= arch.word_bytes
                   and min(layout.height, layout.width, layout.channels) > 0
                   and layout.base + layout.words <= arch.activation_words
+                  and layout.bits in (0, arch.bits_per_byte)
                   and layout.height * layout.width * layout.channels
                   == int(np.prod(graph.tensors[name].shape)), f"layout of {name!r} does not fit")
         names = {node.name for node in graph.nodes}

@@ -3,27 +3,30 @@
 from dataclasses import replace
 
 from .. import isa
-from ..arch import TABLES, ArchConfig, target as find_target
+from ..arch import ArchConfig, target as find_target
 from ..errors import UnsupportedModelError
 from ..golden.layers import problems
 from ..graph import Graph
 from ..program import DeviceSegment, Fallback, HostSegment, Layer, Program
 from .allocate import Lifetime, MemoryFullError, allocate
 from .cycles import predict
-from .emit import emit
+from .emit import emit, weight_capacity
 from .lowering.convolution import lower_conv_2d, lower_fully_connected
 from .lowering.depthwise import lower_depthwise_conv_2d
 from .lowering.elementwise import lower_maximum, lower_product, lower_sum
 from .lowering.function import lower_function
 from .lowering.movement import (
+    can_copy,
     lower_broadcast,
     lower_concatenation,
     lower_pad,
+    lower_reshape,
     lower_resize,
     lower_split,
     lower_strided_slice,
 )
 from .lowering.pooling import lower_average_pool_2d, lower_max_pool_2d, lower_mean
+from .lowering.thresholds import SEGMENTS, THRESHOLDS, lower_segments, lower_thresholds
 from .macs import node_macs
 from .passes.expand_operands import expand_operands
 from .passes.fold_pad import fold_pad
@@ -69,7 +72,9 @@ LOWERINGS = {
     "StridedSlice":          lower_strided_slice,
     "Pad":                   lower_pad,
     "ResizeNearestNeighbor": lower_resize,
-    **dict.fromkeys(RESHAPES, lambda graph, node, storages, arch: []),
+    **dict.fromkeys(THRESHOLDS, lower_thresholds),
+    **dict.fromkeys(SEGMENTS, lower_segments),
+    **dict.fromkeys(RESHAPES, lower_reshape),
 }
 
 
@@ -98,22 +103,26 @@ def compile_graph(graph: Graph, arch: ArchConfig | str, *, fuse: bool = True) ->
     for simplify in (*PASSES, *(FUSING if fuse else ())):
         graph = simplify(graph).verify()
 
-    excluded = {}
+    excluded, copied = {}, set()
     while True:
         verdicts = place(graph, excluded)
         nodes    = [node for node in graph.nodes if node.name not in verdicts]
-        storages, failed = resolve_storage(graph, nodes, arch)
-        for name, reason in failed.items():
-            excluded[name] = Verdict(reason, "use another shape")
+        storages, failed = resolve_storage(graph, nodes, arch, copied)
+        for node in nodes:
+            if node.name in failed and node.name not in copied and can_copy(graph, node):
+                copied.add(node.name)
+            elif node.name in failed:
+                excluded[node.name] = Verdict(failed[node.name], "use another shape")
         if failed:
             continue
         plans = {}
         for node in nodes:
             try:
-                plans[node.name] = LOWERINGS[node.op](graph, node, storages, arch)
+                plans[node.name] = [
+                    part for plan in LOWERINGS[node.op](graph, node, storages, arch)
+                    for part in plan.split(weight_capacity(plan, arch))]
             except FitError as error:
                 excluded[node.name] = Verdict(str(error), "quantise it with other scales")
-        excluded |= _beyond_tables(plans)
         if excluded.keys() - verdicts.keys():
             continue
         try:
@@ -128,21 +137,6 @@ class _TooLargeError(Exception):
     def __init__(self, node, message):
         self.node = node
         super().__init__(message)
-
-
-def _beyond_tables(plans):
-    """Nodes for whose tables there is no room, by name."""
-    tables, beyond = set(), {}
-    for name, layers in plans.items():
-        for plan in layers:
-            if plan.table is None or plan.table.tobytes() in tables:
-                continue
-            if len(tables) < TABLES:
-                tables.add(plan.table.tobytes())
-            else:
-                beyond[name] = Verdict(f"the device has {TABLES} tables of functions only",
-                                       "use functions whose scales are the same")
-    return beyond
 
 
 def _assemble(graph, arch, verdicts, storages, plans):
@@ -189,7 +183,7 @@ def _assemble(graph, arch, verdicts, storages, plans):
                          for node in nodes}
 
     try:
-        bases = allocate([Lifetime(name, storage.layout.words, first, last)
+        bases = allocate([Lifetime(name, storage.words, first, last)
                           for name, (first, last, storage) in lifetimes.items()],
                          arch.activation_words)
     except MemoryFullError as error:
@@ -199,9 +193,13 @@ def _assemble(graph, arch, verdicts, storages, plans):
             f"same time, but {arch.name} has {arch.activation_bytes}") from None
     placed   = {name: storage.at(bases[storage.tensors[0]]) for name, storage in storages.items()
                 if storage.tensors[0] in bases}
+    for plan in layers:
+        capacity = weight_capacity(plan, arch)
+        if len(plan.weights) > capacity:
+            raise _TooLargeError(plan.node, f"it takes {len(plan.weights)} weight words, but "
+                                            f"{arch.name} has {capacity} for its engine")
     image    = emit(layers, placed, arch)
     for what, needed, capacity, share in [
-        ("weight words", len(image.weights), arch.all_weight_words, lambda p: len(p.weights)),
         ("rows of program memory", len(image.rows), arch.program_rows,
             lambda p: len(p.parameters)),
         ("layers", len(layers), isa.MAX_LAYERS, lambda p: 1),
@@ -226,4 +224,4 @@ def _assemble(graph, arch, verdicts, storages, plans):
                                  remedy=verdicts[node.name].remedy) for node in on_host),
         macs=sum(node_macs(graph, node) for node in graph.nodes),
         macs_on_device=sum(plan.macs for plan in layers),
-        weights=image.weights, tables=image.tables, rows=image.rows)
+        pages=image.pages, weights=image.weights, tables=image.tables, rows=image.rows)

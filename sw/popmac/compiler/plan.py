@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from .. import isa
+from .nest import Loop
+from .requantize import FitError
 
 
 __all__ = ["LayerPlan"]
@@ -30,6 +32,10 @@ class LayerPlan:
         Where the first step reads and the first result is written, from the tensors' bases.
     height, row_bytes, padding, tap_rows, tap_words, second_zero_point : int
         See :class:`popmac.isa.Layer`.
+    planes, plane_words, plane_log2, tail_bytes : int
+        Pixels at once on the binary engine; see :class:`popmac.isa.Layer`.
+    bits : bool
+        Results are bits.
     zero_point, low, high : int
     group : int
         Channels that are written per pixel and block: see ``channels_log2``.
@@ -61,6 +67,11 @@ class LayerPlan:
     tap_rows:     int = 0
     tap_words:    int = 0
     second_zero_point: int = 0
+    planes:       int = 1
+    plane_words:  int = 0
+    plane_log2:   int = 0
+    tail_bytes:   int = 0
+    bits:         bool = False
     zero_point:   int
     low:          int
     high:         int
@@ -75,8 +86,40 @@ class LayerPlan:
         """The same, with results replaced by entries of a table."""
         return replace(self, table=table)
 
+    def split(self, limit):
+        """Plans of some output-channel blocks each, whose weights are at most ``limit`` words.
+
+        Raises
+        ------
+        FitError
+            If those of one block are more.
+        """
+        if len(self.weights) <= limit:
+            return [self]
+        loop  = self.loops["output_block"]
+        words = loop.strides["weight"]
+        if not 0 < words <= limit:
+            raise FitError([0], f"it takes {words or len(self.weights)} weight words, but "
+                           f"{limit} fit")
+        at_once = limit // words
+        rows    = len(self.parameters) // loop.count
+        plans   = []
+        for first in range(0, loop.count, at_once):
+            count = min(at_once, loop.count - first)
+            part  = Loop(count, output=loop.output, **loop.strides)
+            plans.append(replace(
+                self, loops={**self.loops, "output_block": part},
+                source_words=self.source_words + first * loop.strides["word"],
+                target_bytes=self.target_bytes + first * loop.output,
+                weights=self.weights[first * words:(first + count) * words],
+                parameters=self.parameters[first * rows:(first + count) * rows],
+                macs=self.macs * (first + count) // loop.count - self.macs * first // loop.count))
+        return plans
+
     def phases(self, arch):
         """Cycles that the requantiser takes for a pixel."""
+        if self.bits or self.unit == isa.Unit.BINARY:
+            return self.planes * arch.phases
         return -(-self.group // arch.lanes)
 
     @property

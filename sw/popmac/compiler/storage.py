@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from ..layout import Layout, linear, planar
 from .lowering.depthwise import row_pitch, takes_words
+from .lowering.thresholds import SUMS, bit_tensors, bitwise, spare_words
 from .view import RESHAPES, image_shape
 
 
@@ -16,28 +17,28 @@ PAIRS = ("Add", "Sub", "Mul", "Maximum")
 
 @dataclass(frozen=True, eq=False)
 class Storage:
-    """Memory of one or several tensors.
+    """Memory of one or several tensors, as one of them sees it.
 
     Parameters
     ----------
     tensors : tuple of str
-        Tensors with the same elements in the same order.
-    shape : (height, width, channels)
-        In which they were computed.
+        Tensors with the same elements in the same order; the first one is computed.
     layout : Layout
-        Of that shape; its base is not decided yet.
+        Of the tensor; its base is not decided yet.
+    words : int
+        That all of them together take.
     """
 
     tensors: tuple
-    shape:   tuple
     layout:  Layout
+    words:   int
 
     def at(self, base):
         """The same at another address."""
         return replace(self, layout=self.layout.at(base))
 
 
-def resolve_storage(graph, nodes, arch):
+def resolve_storage(graph, nodes, arch, copied=()):
     """Storage of every tensor that ``nodes`` read or write on the device.
 
     A reshaped tensor is the tensor that it is made of, read in another way. This takes nothing if
@@ -50,13 +51,15 @@ def resolve_storage(graph, nodes, arch):
     nodes : sequence of Node
         Those that run on the device.
     arch : ArchConfig
+    copied : container of str
+        Names of reshaping nodes whose output has memory of its own.
 
     Returns
     -------
     storages : dict of str to Storage
         By tensor.
     failed : dict of str to str
-        Reasons by the name of reshaping nodes for which there is no layout.
+        Reasons by the name of nodes for which there is no layout: reshaping ones if possible.
     """
     origin = {}
 
@@ -66,7 +69,7 @@ def resolve_storage(graph, nodes, arch):
         return name
 
     for node in nodes:
-        if node.op in RESHAPES:
+        if node.op in RESHAPES and node.name not in copied:
             origin[node.output] = find(node.inputs[0])
 
     groups = {}
@@ -83,30 +86,43 @@ def resolve_storage(graph, nodes, arch):
                                      if find(name) in alike))
             alike.update(dict.fromkeys(together, together))
 
+    bits = bit_tensors(graph, nodes, arch)
     storages, failed = {}, {}
     for first, names in groups.items():
         shape  = image_shape(graph.tensors[first].shape)
-        others = [name for name in names if image_shape(graph.tensors[name].shape) != shape
+        shapes = {name: image_shape(graph.tensors[name].shape) for name in names}
+        others = [name for name in names if shapes[name] != shape
                   and not _read_in_any_order(graph, nodes, name)]
-        layout = planar(shape, arch.word_bytes, dense=_is_dense(nodes, names),
+        layout = planar(shape, arch.word_bytes, dense=_is_dense(nodes, names, copied),
                         row_pitch=_row_pitch(graph, nodes, alike[first], find, arch))
+        if names.keys() & bits:
+            layout = bitwise(shape, arch)
+        if any(node.op in SUMS and name == node.output for node in nodes for name in names):
+            layout = replace(layout, spare=spare_words(layout, arch))
+        layouts = dict.fromkeys(names, layout)
         if others:
-            layout = linear(shape, arch.word_bytes)
-            if layout is None or any(
-                    linear(image_shape(graph.tensors[name].shape), arch.word_bytes) is None
-                    for name in others):
+            layouts = {name: None if layout.bits else
+                       linear(shapes[name] if name in others else shape, arch.word_bytes)
+                       for name in names}
+            if None in layouts.values():
                 for node in nodes:
-                    if node.op in RESHAPES and node.output in names:
+                    if node.op in RESHAPES and node.output in names \
+                            and node.inputs[0] in names:
                         failed[node.name] = "rows of the tensor do not fill words of memory"
                 continue
-        storage = Storage(tuple(names), shape, layout)
-        storages.update(dict.fromkeys(names, storage))
+        words = max(layout.words for layout in layouts.values())
+        storages.update({name: Storage(tuple(names), layout, words)
+                         for name, layout in layouts.items()})
 
     for node in nodes:
         if node.op in PAIRS:
-            layouts = {storages[name].layout for name in node.inputs if name in storages}
-            if len(layouts) > 1:
-                failed[node.name] = "its operands lie differently in memory"
+            operands = [storages[name] for name in node.inputs if name in storages]
+            if len({storage.layout for storage in operands}) > 1:
+                reshapes = [other.name for other in nodes for storage in operands
+                            if other.op in RESHAPES and other.inputs[0] in storage.tensors
+                            and other.output in storage.tensors]
+                failed.update(dict.fromkeys(reshapes or [node.name],
+                                            "operands would lie differently in memory"))
     return storages, failed
 
 
@@ -121,14 +137,14 @@ def _row_pitch(graph, nodes, firsts, find, arch):
     return lambda words: row_pitch(words, dilation, arch) or words
 
 
-def _is_dense(nodes, names):
+def _is_dense(nodes, names, copied):
     """Whether the host writes a tensor and only convolutions read it, from any byte on."""
-    return not any(name in node.outputs and node.op not in RESHAPES
+    return not any(name in node.outputs and (node.op not in RESHAPES or node.name in copied)
                    for node in nodes for name in names) \
         and all(node.op == "Conv2D" for node in nodes for name in names if name in node.inputs)
 
 
 def _read_in_any_order(graph, nodes, name):
     readers = [node for node in nodes if name in node.inputs and node.op not in RESHAPES]
-    return all(node.op == "FullyConnected" and image_shape(graph.tensors[name].shape)[:2] == (1, 1)
-               for node in readers)
+    return all(node.op.endswith("FullyConnected")
+               and image_shape(graph.tensors[name].shape)[:2] == (1, 1) for node in readers)

@@ -72,7 +72,8 @@ class Codec:
         """
         values = np.asarray(values)
         info   = self.info
-        if values.shape not in (info.shape, self.sample_shape):
+        # Axes of size 1 say nothing: files of samples often lack them.
+        if [n for n in values.shape if n != 1] != [n for n in info.shape if n != 1]:
             raise InputError(f"input {info.name!r} must have shape {info.shape}, its leading 1 "
                              f"optional, not {values.shape}")
         values = values.reshape(info.shape)

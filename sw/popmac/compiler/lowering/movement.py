@@ -1,11 +1,12 @@
 """Operators that copy parts of tensors to other places."""
 
-from ..view import image_shape
+from ..nest import Loop
+from ..view import RESHAPES, image_shape
 from .copy import copy_box
 
 
-__all__ = ["lower_broadcast", "lower_concatenation", "lower_pad", "lower_resize", "lower_split",
-           "lower_strided_slice"]
+__all__ = ["can_copy", "lower_broadcast", "lower_concatenation", "lower_pad", "lower_reshape",
+           "lower_resize", "lower_split", "lower_strided_slice"]
 
 
 def _layouts(storages, *names):
@@ -66,6 +67,32 @@ def lower_pad(graph, node, storages, arch):
     return copy_box(node, (source, node.output), _layouts(storages, source, node.output), arch,
                     size=image_shape(graph.tensors[node.output].shape),
                     source_at=(-top, -left, 0), padding=node.attrs["value"])
+
+
+def can_copy(graph, node):
+    """Whether a node reshapes rows of pixels into one, or one into rows."""
+    source, target = (image_shape(graph.tensors[name].shape) for name in
+                      (node.inputs[0], node.outputs[0]))
+    return node.op in RESHAPES and source[2] == target[2] and 1 in (source[0], target[0])
+
+
+def lower_reshape(graph, node, storages, arch):
+    """Layers of a reshaping node: none if the output is the input, read in another way."""
+    source, = node.inputs[:1]
+    if node.output in storages[source].tensors:
+        return []
+    before, after = layouts = _layouts(storages, source, node.output)
+    rows, columns = max((before.height, before.width), (after.height, after.width))
+    plans = copy_box(node, (source, node.output), layouts, arch,
+                     size=(rows, columns, before.channels))
+    for plan in plans:
+        if before.height == 1:
+            plan.loops["row"] = Loop(rows, column=columns * before.pixel_bytes,
+                                     output=plan.loops["row"].output)
+        else:
+            plan.loops["row"] = Loop(rows, row=1, word=before.row_pitch,
+                                     output=columns * after.pixel_bytes)
+    return plans
 
 
 def lower_resize(graph, node, storages, arch):
