@@ -69,7 +69,7 @@ class Accelerator(wiring.Component):
 
         to_window = AddressGenerator.LATENCY + memory.latency
         to_start  = to_window + array.latency + requantizer.lead
-        drain     = to_start + requantizer.latency + arch.phases + table.LATENCY \
+        drain     = to_start + 1 + requantizer.latency + arch.all_phases + table.LATENCY \
             + writeback.LATENCY + 1
         m.submodules.sequencer = sequencer = Sequencer(arch, drain=drain)
 
@@ -88,9 +88,10 @@ class Accelerator(wiring.Component):
         connect(m, run_register.o, sequencer.run)
         m.d.comb += [
             sequencer.abort.eq(self.host.abort),
-            self.host.busy.eq(sequencer.busy | sequencer.run.valid),
             self.host.cycles.eq(sequencer.cycles),
         ]
+        m.d.sync += self.host.busy.eq(self.host.run.valid & self.host.run.ready
+                                      | sequencer.run.valid | sequencer.busy)
 
         # Whatever the host does has had its effect when a layer would have, too.
         quiet = Signal(range(drain + 1))
@@ -132,13 +133,14 @@ class Accelerator(wiring.Component):
             addresses.goes_on.eq(issue.goes_on),
             *(addresses.input[name].eq(next_layer[name]) for name, _ in addresses.input.shape()),
             memory.padding.eq(layer.padding),
+            memory.plane_words.eq(layer.plane_words),
         ]
         requested = delay(m, issue.valid, AddressGenerator.LATENCY, name="requested")
         granted   = Signal()
         m.d.comb += [
             granted.eq(host_port.window_request.valid & ~requested),
             host_port.window_request.ready.eq(~requested),
-            sequencer.hold.eq(delay(m, host_port.window_request.valid, 1, name="hold")),
+            sequencer.hold.eq(delay(m, host_port.window_request.valid, 2, name="hold")),
             memory.request.eq(Mux(requested, addresses.request,
                                   host_port.window_request.payload)),
             host_port.window_valid.eq(
@@ -150,7 +152,7 @@ class Accelerator(wiring.Component):
         m.d.comb += [
             array.address.word.eq(weight),
             array.address.tail.eq(weight >> exact_log2(arch.weight_words)),
-            array.write.eq(host_port.weight_write),
+            array.write.eq(delay(m, host_port.weight_write, 2, name="weight_write")), # a long way
         ]
 
         # From windows to results.
@@ -160,6 +162,8 @@ class Accelerator(wiring.Component):
             array.step.taps.eq(memory.taps),
             array.step.valid.eq(step.valid),
             array.step.first.eq(step.first),
+            array.step.last.eq(step.last),
+            array.binary.eq(layer.unit == isa.Unit.BINARY),
             pair_unit.step.window.eq(memory.window),
             pair_unit.step.valid.eq(step.valid),
             pair_unit.step.first.eq(step.first),
@@ -168,16 +172,25 @@ class Accelerator(wiring.Component):
             *(pair_unit.operation[name].eq(layer[name]) for name, _ in
               pair_unit.operation.shape()),
         ]
+        counts = Signal(8 * arch.word_bytes) # bits of the words of planes
+        for i in range(arch.word_bytes):
+            m.d.comb += counts.word_select(i, 8).eq(
+                (step.goes_on[0] | (i < layer.tail_bytes)).replicate(8))
+        m.d.comb += [array.step.planes[p].eq(memory.planes[p] & counts)
+                     for p in range(arch.planes)]
         done = Signal(done_layout(arch))
         m.d.comb += [done.valid.eq(step.valid & step.last), done.tag.eq(step.tag)]
         done = delay(m, done, array.latency + requantizer.lead - 1, name="done")
         on_array = Signal()
         m.d.comb += on_array.eq((layer.unit == isa.Unit.ARRAY)
-                                | (layer.unit == isa.Unit.DEPTHWISE))
+                                | (layer.unit == isa.Unit.DEPTHWISE)
+                                | (layer.unit == isa.Unit.BINARY))
         m.d.sync += [
             requantizer.elementwise.eq(~on_array),
             requantizer.pair.eq(~on_array & (layer.unit != isa.Unit.PRODUCT)),
-            requantizer.start.eq(Mux(requantizer.elementwise, pair_unit.done, done)),
+            requantizer.start.eq(Mux(requantizer.elementwise, pair_unit.done,
+                                      Mux(array.binary, delay(m, done, 1, name="done_binary"),
+                                          done))),
         ]
         m.d.comb += [
             requantizer.sums.eq(array.sums),

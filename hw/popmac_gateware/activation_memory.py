@@ -11,7 +11,8 @@ from .pipeline import delay, hop
 from .primitives.block_ram import BlockRam
 
 
-__all__ = ["ActivationMemory", "activation_write_layout", "taps_layout", "window_request_layout"]
+__all__ = ["ActivationMemory", "activation_write_layout", "planes_layout", "taps_layout",
+           "window_request_layout"]
 
 
 _BANK_BITS = exact_log2(BANKS)
@@ -30,6 +31,11 @@ def activation_write_layout(arch):
 def taps_layout(arch):
     """Words of a step of a depthwise layer: neighbours in each of two rows."""
     return data.ArrayLayout(data.ArrayLayout(signed(8), arch.rows), 2 * arch.tap_columns)
+
+
+def planes_layout(arch):
+    """Words of a step of the binary engine, one per plane."""
+    return data.ArrayLayout(8 * arch.rows, arch.planes)
 
 
 def window_request_layout(arch):
@@ -68,14 +74,17 @@ class ActivationMemory(wiring.Component):
     request : ``In(window_request_layout(arch))``
     padding : ``In(signed(8))``
         Constant during a layer.
+    plane_words : ``In(3)``
+        Words from the word of a plane to that of the next; constant during a layer.
     window : ``Out(ArrayLayout(signed(8), rows))``
     taps : ``Out(taps_layout(arch))``
+    planes : ``Out(planes_layout(arch))``
 
     Timing
     ------
-    ``window`` and ``taps`` follow ``request`` by :attr:`latency` cycles; one window per cycle. A
-    request sees what was written :attr:`WRITE_TO_REQUEST` cycles before it or earlier, and must not
-    ask for what is written in the cycle after that.
+    ``window``, ``taps`` and ``planes`` follow ``request`` by :attr:`latency` cycles; one window per
+    cycle. A request sees what was written :attr:`WRITE_TO_REQUEST` cycles before it or earlier, and
+    must not ask for what is written in the cycle after that.
     """
 
     WRITE_TO_REQUEST = 0
@@ -88,6 +97,8 @@ class ActivationMemory(wiring.Component):
             "write":   In(activation_write_layout(arch)),
             "request": In(window_request_layout(arch)),
             "padding": In(signed(8)),
+            "plane_words": In(_BANK_BITS),
+            "planes":  Out(planes_layout(arch)),
             "window":  Out(data.ArrayLayout(signed(8), arch.rows)),
             "taps":    Out(taps_layout(arch)),
         })
@@ -137,6 +148,7 @@ class ActivationMemory(wiring.Component):
         # Cycle 4: select the bank of each byte. What lies before the offset is from the word
         # behind the first one.
         request  = delay(m, self.request, 1 + BlockRam.LATENCY, name="request")
+        s3_word  = request.word[:_BANK_BITS]
         banks    = [Signal(_BANK_BITS, name=f"from_{i}", reset_less=True) for i in range(rows)]
         m.d.sync += [banks[i].eq(request.word[:_BANK_BITS] + (i < request.offset))
                      for i in range(rows)]
@@ -175,6 +187,18 @@ class ActivationMemory(wiring.Component):
                 self.taps[row * columns + i].as_value().eq(
                     delay(m, words[i].as_value(), spare, name=f"taps_{row}_{i}"))
                 for i in range(columns)]
+
+        # The words of planes: each from its bank.
+        for plane in range(self.arch.planes):
+            where = Signal(_BANK_BITS, name=f"plane_from_{plane}", reset_less=True)
+            chosen = Signal(8 * rows, name=f"plane_{plane}", reset_less=True)
+            apart  = delay(m, (self.plane_words * plane)[:_BANK_BITS], 1, name=f"apart_{plane}")
+            m.d.sync += [
+                where.eq(s3_word + apart),
+                chosen.eq(Array(w.as_value() for w in bank_words)[where]),
+            ]
+            m.d.comb += self.planes[plane].eq(
+                delay(m, chosen, self.latency - (2 + BlockRam.LATENCY + 1), name=f"late_{plane}"))
 
         # Cycles 5 and 6: rotate by the offset, in stages; at last, pad.
         inside = Signal(rows, reset_less=True)

@@ -38,6 +38,8 @@ class BinaryCell(wiring.Component):
     Parameters
     ----------
     arch : :class:`ArchConfig`
+    row_pair : int
+        Place in the column: partial sums have as many bits as they need there.
 
     Members
     -------
@@ -53,8 +55,9 @@ class BinaryCell(wiring.Component):
 
     PSUM_DELAY = 3
 
-    def __init__(self, arch):
-        self.arch = arch
+    def __init__(self, arch, *, row_pair):
+        self.arch  = arch
+        self.width = (BITS * (row_pair + 1)).bit_length()
         counts    = data.ArrayLayout(count_width(arch), arch.planes)
         super().__init__({
             "activations": In(data.ArrayLayout(BITS, arch.planes)),
@@ -83,14 +86,13 @@ class BinaryCell(wiring.Component):
             counts = following
         counts = delay(m, counts, self.PSUM_DELAY, name="counts")
         for plane in range(planes):
-            psum = Signal(count_width(self.arch), name=f"psum_{plane}", reset_less=True)
+            psum = Signal(self.width, name=f"psum_{plane}", reset_less=True)
             m.d.sync += psum.eq(self.i_psums[plane] + counts.word_select(plane, BITS)[:5])
             m.d.comb += self.o_psums[plane].eq(psum)
         return m
 
     def _chain(self, m, plane):
         """Partial sum of a plane, by one carry chain."""
-        width = count_width(self.arch)
         a, w  = self.activations[plane], self.weights
         equal = [a[i] ^ ~w[i] for i in range(3 * _TRIPLES, BITS)] # those that are injected
         equal = [delay(m, bit, 1 + max(i - 1, 0), name=f"equal_{plane}_{i}")
@@ -129,7 +131,7 @@ class BinaryCell(wiring.Component):
         i_psum = self.i_psums[plane]
         position(INJECT_EQUAL, equal[3], Const(1))
         psum = register([position(ADD, i_psum[i], fifteen[i] if i < 4 else Const(0))
-                         for i in range(width)], "psum")
+                         for i in range(self.width)], "psum")
 
         m.submodules[f"chain_{plane}"] = chain = CarryChain(functions)
         for name, values in zip("abcd", zip(*operands)):

@@ -6,11 +6,12 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from popmac import isa
-from popmac.protocol import Space
+from popmac.protocol import WRITABLE, Space
 
 from .activation_memory import activation_write_layout, window_request_layout
 from .function_table import table_write_layout
 from .host_bus import ADDRESS, READ, WRITE
+from .pipeline import hop
 from .program_memory import program_write_layout
 from .tile import weight_write_layout
 
@@ -18,7 +19,8 @@ from .tile import weight_write_layout
 __all__ = ["HostPort"]
 
 
-_ROW_SHIFT = 6 # rows of program memory begin at multiples of 64
+_ROW_SHIFT = 6  # rows of program memory begin at multiples of 64
+_GROUP     = 72 # bits that move together
 
 
 class HostPort(wiring.Component):
@@ -74,52 +76,34 @@ class HostPort(wiring.Component):
         arch      = self.arch
         byte_bits = exact_log2(arch.word_bytes)
 
-        # Writes: collect the bytes of a word; in the cycle after its last one, write it. All that
-        # leaves this register leaves it early in the cycle.
+        # Writes: take a byte in two cycles, so that all that takes it knows early; after the last
+        # one of a word, write it.
         collected = Signal(isa.ROW_BITS, reset_less=True) # the latest byte on top
         place     = Signal(ADDRESS, reset_less=True)      # of that byte
-        complete  = Signal()
-        taken     = Signal()
+        taking    = Signal()
+        complete  = Signal(data.StructLayout({space.name: 1 for space in sorted(WRITABLE)}))
         tables    = arch.all_weight_words * arch.weight_word_bytes # where they begin
         in_tables = Signal(reset_less=True)
         address   = self.write.payload.address
-        last_byte = Signal()
-        with m.Switch(self.write.payload.space):
-            with m.Case(Space.ACTIVATION):
-                m.d.comb += last_byte.eq(1)
-            with m.Case(Space.WEIGHT):
-                m.d.comb += last_byte.eq(address[0])
-            with m.Case(Space.PROGRAM):
-                m.d.comb += last_byte.eq(address[:_ROW_SHIFT] == isa.ROW_BYTES - 1)
-        m.d.comb += self.write.ready.eq(~complete)
-        with m.If(~complete):
-            m.d.sync += complete.eq(self.write.valid & last_byte)
-            with m.If(self.write.valid):
-                m.d.sync += [
-                    collected.eq(Cat(collected[8:], self.write.payload.data)),
-                    place.space.eq(self.write.payload.space),
-                    place.address.eq(address),
-                    in_tables.eq(address >= tables),
-                ]
-        with m.Elif(taken):
-            m.d.sync += complete.eq(0)
-        with m.Switch(place.space):
-            with m.Case(Space.ACTIVATION):
-                m.d.comb += [
-                    self.activation_write.valid.eq(complete),
-                    taken.eq(self.activation_write.ready),
-                ]
-            with m.Case(Space.WEIGHT):
-                m.d.comb += [
-                    self.weight_write.valid.eq(complete & ~in_tables),
-                    self.table_write.valid.eq(complete & in_tables),
-                    taken.eq(1),
-                ]
-            with m.Case(Space.PROGRAM):
-                m.d.comb += [
-                    self.program_write.valid.eq(complete),
-                    taken.eq(self.program_write.ready),
-                ]
+        m.d.comb += self.write.ready.eq(taking)
+        m.d.sync += taking.eq(self.write.valid & ~taking & ~complete.as_value().any())
+        with m.If(taking):
+            m.d.sync += [
+                collected.eq(Cat(collected[8:], self.write.payload.data)),
+                place.space.eq(self.write.payload.space),
+                place.address.eq(address),
+                in_tables.eq(address >= tables),
+            ]
+        for space, last_byte, taken in [
+            (Space.ACTIVATION, 1,          self.activation_write.ready),
+            (Space.WEIGHT,     address[0], 1),
+            (Space.PROGRAM,    address[:_ROW_SHIFT] == isa.ROW_BYTES - 1,
+                self.program_write.ready),
+        ]:
+            with m.If(taking & (self.write.payload.space == space) & last_byte):
+                m.d.sync += complete[space.name].eq(1)
+            with m.Elif(taken):
+                m.d.sync += complete[space.name].eq(0)
 
         # A weight address is, from the top: word, row, column pair, column.
         pair_bits  = exact_log2(arch.columns) - 1
@@ -127,6 +111,10 @@ class HostPort(wiring.Component):
         word       = place.address >> (1 + pair_bits + row_bits)
         activation = self.activation_write.payload
         m.d.comb += [
+            self.activation_write.valid.eq(complete.ACTIVATION),
+            self.weight_write.valid.eq(complete.WEIGHT & ~in_tables),
+            self.table_write.valid.eq(complete.WEIGHT & in_tables),
+            self.program_write.valid.eq(complete.PROGRAM),
             activation.valid.eq(1),
             activation.word.eq(place.address >> byte_bits),
             activation.mask.eq(1 << place.address[:byte_bits]),
@@ -148,6 +136,7 @@ class HostPort(wiring.Component):
         kept  = Signal(data.ArrayLayout(8, isa.ROW_BYTES), reset_less=True)
         count = Signal(range(isa.ROW_BYTES + 1)) # bytes that are kept, in front
         asked = self.read.payload
+        is_window = hop(m, where.space == Space.ACTIVATION, name="is_window")
         m.d.comb += [
             self.window_request.payload.word.eq(where.address >> byte_bits),
             self.window_request.payload.offset.eq(where.address[:byte_bits]),
@@ -155,10 +144,14 @@ class HostPort(wiring.Component):
             self.program_request.payload.eq(where.address >> _ROW_SHIFT),
             self.data.payload.eq(kept[0]),
         ]
+        writing  = self.write.valid | complete.as_value().any()
+        awaiting = Signal()
+        arrived  = Signal()
+        given    = Signal()
         with m.FSM(init="Idle"):
             with m.State("Idle"):
-                m.d.comb += self.read.ready.eq(~self.write.valid & ~complete)
-                with m.If(self.read.valid & self.read.ready):
+                m.d.comb += self.read.ready.eq(~writing)
+                with m.If(self.read.valid & ~writing):
                     m.d.sync += where.eq(asked)
                     with m.If((count != 0) & (asked == where)):
                         m.next = "Reply"
@@ -169,31 +162,42 @@ class HostPort(wiring.Component):
             with m.State("Request Window"):
                 m.d.comb += self.window_request.valid.eq(1)
                 with m.If(self.window_request.ready):
-                    m.next = "Await Window"
-            with m.State("Await Window"):
-                m.d.sync += [
-                    kept.as_value()[:8 * arch.word_bytes].eq(self.window_data),
-                    count.eq(arch.word_bytes),
-                ]
-                with m.If(self.window_valid):
-                    m.next = "Reply"
+                    m.next = "Await"
             with m.State("Request Row"):
                 m.d.comb += self.program_request.valid.eq(1)
                 with m.If(self.program_request.ready):
-                    m.next = "Await Row"
-            with m.State("Await Row"):
-                m.d.sync += [kept.eq(self.program_data), count.eq(isa.ROW_BYTES)]
-                with m.If(self.program_valid):
+                    m.next = "Await"
+            with m.State("Await"):
+                m.d.comb += awaiting.eq(1)
+                m.d.comb += arrived.eq(Mux(is_window, self.window_valid, self.program_valid))
+                m.d.sync += count.eq(Mux(is_window, arch.word_bytes, isa.ROW_BYTES))
+                with m.If(arrived):
                     m.next = "Reply"
             with m.State("Reply"):
                 m.d.comb += self.data.valid.eq(1)
                 with m.If(self.data.ready):
-                    m.d.sync += [
-                        kept.eq(kept.as_value() >> 8),
-                        count.eq(count - 1),
-                        where.address.eq(where.address + 1),
-                    ]
-                    m.next = "Idle"
-        with m.If(self.busy | complete):
+                    m.d.comb += given.eq(1)
+                    m.d.sync += where.address.eq(where.address + 1)
+                    with m.If(count != 0): # nothing has changed meanwhile
+                        m.d.sync += count.eq(count - 1)
+                    m.next = "Shift"
+            with m.State("Shift"):
+                m.next = "Idle"
+        with m.If(self.busy | writing):
             m.d.sync += count.eq(0)
+
+        # What moves the bytes is beside them, and thus a cycle late; what is awaited is taken in
+        # each cycle until it is there.
+        width  = len(self.window_data)
+        source = Cat(Mux(is_window, self.window_data, self.program_data[:width]),
+                     self.program_data[width:])
+        moved  = Cat(kept.as_value()[8:], Const(0, 8))
+        for low in range(0, isa.ROW_BITS, _GROUP):
+            part  = slice(low, low + _GROUP)
+            take  = hop(m, awaiting & ~arrived, name=f"take_{low}")
+            shift = hop(m, given, name=f"shift_{low}")
+            with m.If(take):
+                m.d.sync += kept.as_value()[part].eq(source[part])
+            with m.Elif(shift):
+                m.d.sync += kept.as_value()[part].eq(moved[part])
         return m

@@ -39,8 +39,8 @@ class PairUnit(wiring.Component):
     """Operands for the lanes of the requantiser, channel by channel.
 
     For PAIR the first and the last word of each pixel; for DIFFERENCE, the last one inverted; for
-    MAXIMUM the greatest of its words, and 0; for PRODUCT the product of the first and the last
-    word, each less its zero point.
+    MAXIMUM the greatest of its words, and 0; for UNION the bits of all its words, and 0; for
+    PRODUCT the product of the first and the last word, each less its zero point.
 
     Parameters
     ----------
@@ -75,28 +75,37 @@ class PairUnit(wiring.Component):
         word = data.ArrayLayout(signed(8), arch.rows)
 
         # What is done, as bits beside the words.
-        maximum, inverted, product = (Signal(name=name) for name in
-                                      ("maximum", "inverted", "product"))
+        alone, union, inverted, product = (Signal(name=name) for name in
+                                           ("alone", "union", "inverted", "product"))
         m.d.sync += [
-            maximum.eq(self.operation.unit == isa.Unit.MAXIMUM),
+            alone.eq((self.operation.unit == isa.Unit.MAXIMUM)
+                     | (self.operation.unit == isa.Unit.UNION)),
+            union.eq(self.operation.unit == isa.Unit.UNION),
             inverted.eq(self.operation.unit == isa.Unit.DIFFERENCE),
             product.eq(self.operation.unit == isa.Unit.PRODUCT),
         ]
 
         # Cycle 0: bring the window here. Cycle 1: compare it with what is held.
-        step = delay(m, self.step, 1, name="step")
+        window = delay(m, self.step.window, 1, name="window")
+        step   = delay(m, Cat(self.step.valid & self.step.last, self.step.tag), 1, name="step")
         held, first, second = (Signal(word, name=name, reset_less=True)
                                for name in ("held", "first", "second"))
-        with m.If(step.valid):
-            for i in range(arch.rows):
-                new  = step.window[i]
-                keep = ~step.first & (~maximum | (held[i] > new))
-                with m.If(~keep):
+        for group in range(0, arch.rows, 4): # each with what decides on it beside it
+            valid = hop(m, self.step.valid, name=f"valid_{group}")
+            start = hop(m, self.step.first, name=f"start_{group}")
+            end   = hop(m, self.step.valid & self.step.last, name=f"end_{group}")
+            one   = hop(m, alone, name=f"alone_{group}")
+            join  = hop(m, union, name=f"union_{group}")
+            flip  = hop(m, inverted, name=f"inverted_{group}")
+            for i in range(group, group + 4):
+                new  = window[i] | Mux(join & ~start, held[i], 0)
+                keep = ~start & (~one | (~join & (held[i] > new)))
+                with m.If(valid & ~keep):
                     m.d.sync += held[i].eq(new)
-                with m.If(step.last):
+                with m.If(end):
                     m.d.sync += [
                         first[i].eq(Mux(keep, held[i], new)),
-                        second[i].eq(Mux(maximum, 0, new ^ inverted.replicate(8))),
+                        second[i].eq(Mux(one, 0, new ^ flip.replicate(8))),
                     ]
         # Cycle 2: one phase after the other.
         done      = Signal(done_layout(arch))
@@ -105,8 +114,7 @@ class PairUnit(wiring.Component):
         m.d.comb += phase.eq(Mux(done.valid, 0, following))
         m.d.sync += [
             following.eq(phase + 1),
-            done.valid.eq(step.valid & step.last),
-            done.tag.eq(step.tag),
+            done.eq(step),
         ]
         m.d.comb += self.done.eq(delay(m, done, self.LATENCY - 2, name="done"))
         for j in range(arch.lanes):

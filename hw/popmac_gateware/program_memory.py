@@ -71,12 +71,16 @@ class ProgramMemory(wiring.Component):
 
         write_enable = Signal()
         write        = Signal(program_write_layout(self.arch), reset_less=True)
-        m.d.sync += write_enable.eq(0)
+        m.d.sync += [
+            write_enable.eq(_any_valid(self.writes, self.writers)),
+            write.eq(self.writes[-1].payload), # unless there is another one
+        ]
         for client in reversed(range(self.writers)):
             request = self.writes[client]
             m.d.comb += request.ready.eq(~_any_valid(self.writes, client))
-            with m.If(request.valid):
-                m.d.sync += [write_enable.eq(1), write.eq(request.payload)]
+            if client < self.writers - 1:
+                with m.If(request.valid):
+                    m.d.sync += write.eq(request.payload)
         m.d.comb += [
             ram.write_address.eq(write.row),
             ram.write_data.eq(write.data),

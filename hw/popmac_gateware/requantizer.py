@@ -20,7 +20,7 @@ def results_layout(arch):
     return data.StructLayout({
         "valid": 1,
         "data":  data.ArrayLayout(signed(8), arch.lanes),
-        "phase": range(arch.phases),
+        "phase": range(arch.all_phases),
         "last":  1, # phase of its pixel
         "tag":   tag_layout(arch),
     })
@@ -40,8 +40,9 @@ class Requantizer(wiring.Component):
     """``lanes`` results per cycle, from sums of the array or from operands of the pair unit.
 
     The channels of a pixel are taken in ``phases``, one per cycle: lane ``j`` takes the sums of
-    columns ``j``, ``lanes + j``, and so on. The columns of the array run one behind the other by a
-    cycle per pair; so do the lanes. Sums of earlier phases are kept back until their lane is due.
+    columns ``j``, ``lanes + j``, and so on; of several planes, it takes them again. The columns of
+    the array run one behind the other by a cycle per pair; so do the lanes. Sums of earlier phases
+    are kept back until their lane is due.
 
     Parameters
     ----------
@@ -77,7 +78,7 @@ class Requantizer(wiring.Component):
             "sums":         In(data.ArrayLayout(signed(ACCUMULATOR_BITS), arch.columns)),
             "operands":     In(data.ArrayLayout(signed(ACCUMULATOR_BITS), arch.lanes)),
             "start":        In(done_layout(arch)),
-            "last_phase":   In(range(arch.phases)),
+            "last_phase":   In(range(arch.all_phases)),
             "elementwise":  In(1),
             "pair":         In(1),
             "clamp":        In(CLAMP),
@@ -93,7 +94,7 @@ class Requantizer(wiring.Component):
         # Count the phases of each pixel.
         turn = data.StructLayout({
             "valid": 1,
-            "phase": range(arch.phases),
+            "phase": range(arch.all_phases),
             "last":  1,
             "tag":   tag_layout(arch),
         })
@@ -129,6 +130,7 @@ class Requantizer(wiring.Component):
             elementwise = hop(m, self.elementwise, name=f"elementwise_{p}")
             pair  = hop(m, self.pair, name=f"pair_{p}")
             clamp = hop(m, self.clamp, name=f"clamp_{p}")
+            phase = moving.phase[:phase_bits]
             for j in (2*p, 2*p + 1):
                 m.submodules[f"lane_{j}"] = lane = RequantizeLane()
                 sums = Array(
@@ -136,8 +138,8 @@ class Requantizer(wiring.Component):
                           (arch.phases - 1 - f) * (lane_pairs - 1), name=f"kept_{f}_{j}")
                     for f in range(arch.phases))
                 m.d.comb += [
-                    lane.sum.eq(Mux(elementwise, self.operands[j], sums[moving.phase])),
-                    lane.entry.eq(Cat(moving.phase, moving.tag.slot)),
+                    lane.sum.eq(Mux(elementwise, self.operands[j], sums[phase])),
+                    lane.entry.eq(Cat(phase, moving.tag.slot)),
                     lane.pair.eq(pair),
                     lane.clamp.eq(clamp),
                     lane.write_enable.eq(write.valid

@@ -195,10 +195,12 @@ class Sequencer(wiring.Component):
         stopping  = Signal()
         counting  = Signal()
         ended     = Signal()
+        started   = Signal()
         cause     = Signal(data.StructLayout(dict.fromkeys(_CAUSES, 1)))
         m.d.sync += [
             counting.eq(self.busy & ~stopping),
-            ended.eq(in_flight & self.finished),
+            ended.eq(self.busy & ~stopping & in_flight & self.finished),
+            started.eq(self.run.valid & self.run.ready),
             cause.layer_change.eq(~issuing),
             cause.steps.eq(go),
             cause.link.eq(issuing & waits["link"]),
@@ -212,14 +214,16 @@ class Sequencer(wiring.Component):
         m.d.comb += [
             counted.cycles.eq(counters.cycles + 1),
             *(counted[name].eq(counters[name] + cause[name]) for name in _CAUSES),
-            self.counters.valid.eq(counting & ended),
+            self.counters.valid.eq(ended),
             self.counters.payload.row.eq(written * isa.LAYER_ROWS + isa.COUNTER_ROW),
             self.counters.payload.data.eq(counted),
         ]
         with m.If(counting):
             m.d.sync += [counters.eq(counted), self.cycles.eq(self.cycles + 1)]
-            with m.If(ended):
-                m.d.sync += counters.eq(0)
+        with m.If(started):
+            m.d.sync += self.cycles.eq(0)
+        with m.If(started | ended):
+            m.d.sync += counters.eq(0)
         with m.If(self.finished):
             m.d.sync += in_flight.eq(0)
 
@@ -245,8 +249,6 @@ class Sequencer(wiring.Component):
                         index.eq(self.run.payload.first),
                         last_index.eq(self.run.payload.last),
                         in_flight.eq(0),
-                        self.cycles.eq(0),
-                        counters.eq(0),
                     ]
                     m.next = "Fetch"
             with m.State("Fetch"):

@@ -6,7 +6,9 @@ from amaranth.lib.wiring import In, Out
 
 from popmac.arch import ACCUMULATOR_BITS
 
-from .activation_memory import taps_layout
+from .activation_memory import planes_layout, taps_layout
+from .binary_cell import STORED_INVERTED
+from .binary_foot import BinaryFoot
 from .pipeline import delay, hop
 from .primitives.multiplier import Multiplier
 from .tile import Tile, weight_write_layout
@@ -21,8 +23,10 @@ def step_layout(arch):
     return data.StructLayout({
         "window": data.ArrayLayout(signed(8), arch.rows),
         "taps":   taps_layout(arch), # 0, or activations of each column, one word per row pair
+        "planes": planes_layout(arch), # activations of the binary engine
         "valid":  1, # accumulate
         "first":  1, # instead of adding to them, replace the accumulators
+        "last":   1, # the binary engine's accumulators are complete with this step
     })
 
 
@@ -59,6 +63,10 @@ class SystolicArray(wiring.Component):
         Accumulators: the sum of ``(a0 + w1)*(a1 + w0) - a0*a1`` over row pairs and steps since
         the last ``first``, wrapped. Where there are taps, ``a0`` is the window's or the tap's,
         whichever is not 0, and ``a1`` must be 0.
+    binary : ``In(1)``
+        The sums are those of the binary engine: numbers of equal bits, those of plane ``p`` for
+        ``phases`` cycles, ``1 + p * phases`` cycles behind where those of the array would be.
+        Constant during a layer.
     write : ``In(weight_write_layout(arch))``
         Writes to weight memory; may be made at any time, in any number.
 
@@ -76,6 +84,7 @@ class SystolicArray(wiring.Component):
         super().__init__({
             "address": In(weight_address_layout(arch)),
             "step":    In(step_layout(arch)),
+            "binary":  In(1),
             "sums":    Out(data.ArrayLayout(signed(ACCUMULATOR_BITS), arch.columns)),
             "write":   In(weight_write_layout(arch)),
         })
@@ -97,6 +106,11 @@ class SystolicArray(wiring.Component):
             if j < len(self.step.taps):
                 taps = delay(m, self.step.taps[j].as_value(), j, name=f"skewed_taps_{j}")
 
+            planes = Signal(data.ArrayLayout(16, self.arch.planes), name=f"planes_{j}")
+            m.d.comb += [planes[p].eq(self.step.planes[p].word_select(j, 16) ^ STORED_INVERTED)
+                         for p in range(self.arch.planes)]
+            planes = delay(m, planes, j, name=f"skewed_planes_{j}")
+
             for k in range(column_pairs):
                 m.submodules[f"tile_{j}_{k}"] = tiles[j, k] = tile = \
                     Tile(self.arch, row_pair=j, column_pair=k, psum_width=width,
@@ -105,6 +119,7 @@ class SystolicArray(wiring.Component):
                 edge = west or tiles.get((j - 1, k)) # the western edge is fed from the north
                 m.d.comb += [
                     tile.i_activations.eq(west.o_activations if west else activations),
+                    tile.i_planes.eq(west.o_planes if west else planes),
                     tile.i_address.eq(edge.o_address if edge else self.address),
                     tile.i_write.eq(edge.o_write if edge else self.write),
                 ]
@@ -112,7 +127,10 @@ class SystolicArray(wiring.Component):
                     m.d.comb += tile.i_taps.eq(taps[:16])
                     taps = hop(m, taps[16:], name=f"taps_{j}_{k}")
                 if j > 0:
-                    m.d.comb += tile.i_psums.eq(tiles[j - 1, k].o_psums)
+                    m.d.comb += [
+                        tile.i_psums.eq(tiles[j - 1, k].o_psums),
+                        tile.i_counts.eq(tiles[j - 1, k].o_counts),
+                    ]
 
         # The term that all columns have in common, one cycle ahead of the partial sums.
         correction = Const(0, signed(width))
@@ -128,10 +146,14 @@ class SystolicArray(wiring.Component):
 
         valid = delay(m, self.step.valid, self.latency - 2, name="valid")
         first = delay(m, self.step.first, self.latency - 2, name="first")
+        last  = delay(m, self.step.last & self.step.valid, self.latency - 2, name="last")
+        binary = self.binary
         for k in range(column_pairs):
             correction = hop(m, correction, name=f"correction_foot_{k}")
             valid      = hop(m, valid, name=f"valid_foot_{k}")
             first      = hop(m, first, name=f"first_foot_{k}")
+            last       = hop(m, last, name=f"last_foot_{k}")
+            binary     = hop(m, binary, name=f"binary_foot_{k}")
             for i in range(2):
                 column      = 2*k + i
                 difference  = Signal(signed(width), name=f"difference_{column}", reset_less=True)
@@ -141,4 +163,15 @@ class SystolicArray(wiring.Component):
                 with m.If(valid):
                     m.d.sync += accumulator.eq(Mux(first, 0, accumulator) + difference)
                 m.d.comb += self.sums[column].eq(accumulator)
+                if not self.arch.planes:
+                    continue
+                m.submodules[f"binary_foot_{column}"] = foot = BinaryFoot(self.arch)
+                m.d.comb += [
+                    foot.counts.eq(tiles[row_pairs - 1, k].o_counts[i]),
+                    foot.valid.eq(valid),
+                    foot.first.eq(first),
+                    foot.last.eq(last),
+                ]
+                with m.If(binary):
+                    m.d.comb += self.sums[column].eq(foot.sum)
         return m

@@ -4,6 +4,7 @@ from amaranth import *
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from .binary_cell import BITS, BinaryCell, count_width
 from .pe import PAIR, ProcessingElement
 from .pipeline import hop
 from .weight_bank import WeightBank, weight_address_layout
@@ -49,10 +50,15 @@ class Tile(wiring.Component):
         activations are 0.
     i_psums, o_psums : ``ArrayLayout(signed(psum_width), 2)``
         ``i_psums`` is added :attr:`PSUM_DELAY` cycles after its activations entered.
+    i_planes, o_planes : ``ArrayLayout(16, planes)``
+        Activations of the binary engine.
+    i_counts, o_counts : ``ArrayLayout(ArrayLayout(count_width(arch), planes), 2)``
+        ``i_counts`` is added :attr:`COUNT_DELAY` cycles after its activations entered.
     """
 
     ADDRESS_LEAD = WeightBank.LATENCY
     PSUM_DELAY   = 1 + ProcessingElement.PSUM_DELAY
+    COUNT_DELAY  = 1 + BinaryCell.PSUM_DELAY
 
     def __init__(self, arch, *, row_pair, column_pair, psum_width, has_taps):
         self.arch        = arch
@@ -60,7 +66,13 @@ class Tile(wiring.Component):
         self.column_pair = column_pair
         self.psum_width  = psum_width
         self.has_taps    = has_taps
+        counts = data.ArrayLayout(data.ArrayLayout(count_width(arch), arch.planes), 2)
+        planes = data.ArrayLayout(BITS, arch.planes)
         super().__init__({
+            "i_planes":      In(planes),
+            "o_planes":      Out(planes),
+            "i_counts":      In(counts),
+            "o_counts":      Out(counts),
             "i_address":     In(weight_address_layout(arch)),
             "o_address":     Out(weight_address_layout(arch)),
             "i_write":       In(weight_write_layout(arch)),
@@ -89,15 +101,18 @@ class Tile(wiring.Component):
         for cycle in range(WeightBank.LATENCY):
             use_tail = hop(m, use_tail, name=f"use_tail_{cycle}")
 
-        here  = write.valid & (write.column_pair == self.column_pair)
+        # Whether a write is for one of the banks is known when it is here.
+        here  = self.i_write.valid & (self.i_write.column_pair == self.column_pair)
         banks = []
         for i in range(2):
             m.submodules[f"bank_{i}"] = bank = WeightBank(self.arch)
+            write_enable = Signal(name=f"write_enable_{i}")
+            m.d.sync += write_enable.eq(here & (self.i_write.row == 2*self.row_pair + i))
             m.d.comb += [
                 bank.read_address.eq(address),
                 bank.write_address.eq(write.address),
                 bank.write_data.eq(write.data),
-                bank.write_enable.eq(here & (write.row == 2*self.row_pair + i)),
+                bank.write_enable.eq(write_enable),
             ]
             banks.append(bank)
 
@@ -118,5 +133,18 @@ class Tile(wiring.Component):
                 m.d.comb += [
                     pe.weights[i].eq(banks[i].block_data.word_select(column, 8)),
                     pe.tail_weights[i].eq(banks[i].tail_data.word_select(column, 8)),
+                ]
+
+        if self.arch.planes:
+            planes = hop(m, self.i_planes, name="planes")
+            m.d.comb += self.o_planes.eq(planes)
+            for column in range(2):
+                m.submodules[f"binary_{column}"] = cell = \
+                    BinaryCell(self.arch, row_pair=self.row_pair)
+                m.d.comb += [
+                    cell.activations.eq(planes),
+                    cell.weights.eq(Cat(bank.block_data.word_select(column, 8) for bank in banks)),
+                    cell.i_psums.eq(self.i_counts[column]),
+                    self.o_counts[column].eq(cell.o_psums),
                 ]
         return m

@@ -19,7 +19,8 @@ def output_layout():
     """The fields of a layer descriptor that say where its results go."""
     layer = record_layout(isa.Layer)
     return data.StructLayout({name: layer[name].shape for name in (
-        "first_output", "after_column", "after_row", "after_block", "channels_log2")})
+        "first_output", "after_column", "after_row", "after_block", "channels_log2", "bits",
+        "plane_log2")})
 
 
 class Writeback(wiring.Component):
@@ -70,10 +71,26 @@ class Writeback(wiring.Component):
 
         s1_results = Signal(results_layout(arch))
         s1_address = Signal.like(address, reset_less=True)
+        phase_bits = exact_log2(arch.phases)
+        phase      = self.results.phase[:phase_bits]
+        plane      = self.results.phase[phase_bits:]
         m.d.sync += [
             s1_results.eq(self.results),
-            s1_address.eq(address + (self.results.phase << lane_bits)),
+            s1_address.eq(address + (plane << self.output.plane_log2)
+                          + Mux(self.output.bits, phase >> exact_log2(arch.phases_per_byte),
+                                phase << lane_bits)),
         ]
+
+        # Bits fill a byte in one phase or in several, and go with the last of these.
+        earlier = Signal(lanes * (arch.phases_per_byte - 1), reset_less=True)
+        byte    = Cat(earlier, (self.results.data[i][0] for i in range(lanes)))
+        m.d.sync += earlier.eq(byte[lanes:])
+        with m.If(self.output.bits):
+            m.d.sync += [
+                s1_results.data[0].eq(byte),
+                s1_results.valid.eq(self.results.valid & (
+                    phase[:exact_log2(arch.phases_per_byte)] == arch.phases_per_byte - 1)),
+            ]
 
         # Cycle 1: repeat the group of channels through the word, and enable one place of it.
         place = s1_address[:byte_bits]

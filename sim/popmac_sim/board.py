@@ -51,12 +51,14 @@ class SimulatedBoard:
     ----------
     bytes_in, bytes_out : int
         What the link has carried to the board and from it.
+    pending : bytes
+        What is on its way to the board.
     """
 
     def __init__(self, library, arch, *, fast=False, skip=True):
         self.arch = arch
         self.bytes_in = self.bytes_out = 0
-        self._pending = b"" # on its way to the board
+        self.pending = b"" # on its way to the board
         self._simulation = Simulation(
             library, cycles_per_byte=_FAST if fast else arch.cycles_per_byte, skip=skip)
 
@@ -72,7 +74,7 @@ class SimulatedBoard:
 
     def write(self, data):
         """Send all of ``data``; the link takes its time while :meth:`read` waits."""
-        self._pending += data
+        self.pending += data
 
     def read(self, length, *, timeout):
         """Return what the board sends, at most ``length`` bytes.
@@ -84,9 +86,9 @@ class SimulatedBoard:
         received = b""
         while not received and simulation.cycles < until:
             sent, received = simulation.run(
-                self._pending, capacity=length, until=until, effort=_EFFORT,
+                self.pending, capacity=length, until=until, effort=_EFFORT,
                 patience=_HOST_LATENCY * simulation.cycles_per_byte)
-            self._pending = self._pending[sent:]
+            self.pending = self.pending[sent:]
             self.bytes_in += sent
             self.bytes_out += len(received)
         return received

@@ -40,7 +40,9 @@ module DP16KD({', '.join(ports)});
     initial for (k = 0; k < 2048; k = k + 1) memory[k] = 9'b0;
     generate if (CLKAMUX != "CLKA" || CLKBMUX != "CLKB" ||
                  CSDECODE_A != "0b000" || CSDECODE_B != "0b000" ||
-                 WRITEMODE_A == "WRITETHROUGH" || WRITEMODE_B == "WRITETHROUGH")
+                 WRITEMODE_A == "WRITETHROUGH" || WRITEMODE_B == "WRITETHROUGH" ||
+                 (DATA_WIDTH_A != 9 && DATA_WIDTH_A != 18 && DATA_WIDTH_A != 36) ||
+                 (DATA_WIDTH_B != 9 && DATA_WIDTH_B != 18 && DATA_WIDTH_B != 36))
         mode_is_not_modelled error();
     endgenerate
 """

@@ -38,7 +38,12 @@ write_rtlil flat.il
 """
 
 
-def synthesise(arch, folder, *, edit=lambda verilog: verilog):
+def unchanged(verilog):
+    """Verilog as it is."""
+    return verilog
+
+
+def synthesise(arch, folder, *, edit=unchanged):
     """Netlist of the core of a target after synthesis, as RTLIL text that can be simulated.
 
     Parameters
@@ -66,8 +71,11 @@ def synthesise(arch, folder, *, edit=lambda verilog: verilog):
     return (folder / "flat.il").read_text()
 
 
-def build_synthesised(arch, folder, **options):
-    """Library that simulates the synthesised core; see :func:`popmac_sim.verilated.build`."""
-    return build(lambda: synthesise(arch, folder, **options), sources=[*GATEWARE, Path(__file__)],
-                 parameters=f"synthesised {arch.to_json()} {options or ''}",
+def build_synthesised(arch, folder, *, edit=unchanged):
+    """Library that simulates the synthesised core; see :func:`popmac_sim.verilated.build`.
+
+    Libraries are told apart by the name of ``edit``.
+    """
+    return build(lambda: synthesise(arch, folder, edit=edit), sources=[*GATEWARE, Path(__file__)],
+                 parameters=f"synthesised {edit.__name__} {arch.to_json()}",
                  description=f"{arch.name} after synthesis (minutes)")

@@ -80,7 +80,8 @@ class ArchConfig:
                 "a multiple of rows"),
             ("lanes", self.lanes >= 2 and _is_power_of_two(self.lanes)
                 and self.rows % self.lanes == 0, "an even power of two that divides rows"),
-            ("planes", self.planes <= BANKS, f"at most {BANKS}"),
+            ("planes", self.planes in (0, 1, 2, 4, 8) and (not self.planes or self.lanes <= 8),
+                "0, 1, 2, 4 or 8, and 0 with more than 8 lanes"),
             ("weight_words", self.weight_words >= 1 and _is_power_of_two(self.weight_words),
                 "a power of two"),
             ("tail_words", self.tail_words in (0, 16, 32) and self.tail_words <= self.weight_words,
@@ -102,6 +103,21 @@ class ArchConfig:
     def phases(self):
         """Cycles in which the results of one step of the array are requantised."""
         return self.columns // self.lanes
+
+    @property
+    def all_phases(self):
+        """Cycles in which the results of one step of the binary engine are requantised."""
+        return self.phases * max(self.planes, 1)
+
+    @property
+    def bits_per_byte(self):
+        """Channels that share a byte where they are bits: no more than there are columns."""
+        return min(8, self.columns)
+
+    @property
+    def phases_per_byte(self):
+        """Phases whose results fill a byte where they are bits."""
+        return max(1, self.bits_per_byte // self.lanes)
 
     @property
     def word_bytes(self):
@@ -183,13 +199,18 @@ class ArchConfig:
 
 TARGETS = {config.name: config for config in [
     # Small enough to build and simulate in seconds; for tests.
-    ArchConfig(name="tiny", rows=4, columns=4, lanes=2, planes=0, weight_words=1024,
+    ArchConfig(name="tiny", rows=4, columns=4, lanes=2, planes=1, weight_words=1024,
                tail_words=16, activation_words=4096, program_rows=1024, receive_bytes=2048,
                clock_hz=100_000_000, baud=3_000_000),
-    # ULX3S with LFE5U-85F: 256 INT8 multiply-accumulates per cycle in 128 + 8 multipliers.
-    ArchConfig(name="ulx3s-85f", rows=16, columns=16, lanes=8, planes=0, weight_words=1024,
+    # ULX3S with LFE5U-85F: 256 INT8 multiply-accumulates per cycle in 128 + 8 multipliers, or
+    # 8,192 binary ones.
+    ArchConfig(name="ulx3s-85f", rows=16, columns=16, lanes=8, planes=4, weight_words=1024,
                tail_words=16, activation_words=4096, program_rows=1536, receive_bytes=4096,
                clock_hz=100_000_000, baud=3_000_000),
+    # The same with twice the binary engine.
+    ArchConfig(name="ulx3s-85f-binary", rows=16, columns=16, lanes=8, planes=8, weight_words=1024,
+               tail_words=16, activation_words=4096, program_rows=1536, receive_bytes=4096,
+               clock_hz=80_000_000, baud=3_000_000),
     # ULX3S with smaller chips: what the block RAM and the multipliers of each allow.
     ArchConfig(name="ulx3s-45f", rows=8, columns=8, lanes=4, planes=0, weight_words=2048,
                tail_words=16, activation_words=4096, program_rows=1024, receive_bytes=2048,

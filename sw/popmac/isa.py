@@ -17,7 +17,7 @@ __all__ = ["ISA_VERSION", "ROW_BITS", "ROW_BYTES", "LAYER_ROWS", "COUNTER_ROW", 
 
 
 #: Changes with every change of a record or of its meaning.
-ISA_VERSION = 2
+ISA_VERSION = 3
 
 #: Program memory is read in rows of this many bits: two channels, or a third of a descriptor.
 ROW_BITS    = 288
@@ -50,11 +50,16 @@ class Unit(enum.IntEnum):
     #: Products of the first word less ``padding`` and the last word less ``second_zero_point`` of
     #: each pixel, channel by channel; ChannelParameters apply.
     PRODUCT    = 5
+    #: The binary engine: bits that windows and weights have in common, in several neighbouring
+    #: pixels at once, see :attr:`Layer.plane_words`; ChannelParameters apply.
+    BINARY     = 6
+    #: The bits that are set in any word of each pixel, and 0; PairParameters apply.
+    UNION      = 7
 
     @property
     def is_pair(self):
         """Whether PairParameters apply."""
-        return self in (Unit.PAIR, Unit.MAXIMUM, Unit.DIFFERENCE)
+        return self in (Unit.PAIR, Unit.MAXIMUM, Unit.DIFFERENCE, Unit.UNION)
 
 
 def _bits(width, *, signed=False):
@@ -170,6 +175,14 @@ class Layer(Record):
     #: Column ``c`` of the array adds up byte ``c`` of word ``i`` times the weight of row ``2*i``.
     tap_rows:      int = _bits(4)
     tap_words:     int = _bits(16)
+    #: Unit BINARY: windows begin on a word, and plane ``p`` reads the word that is
+    #: ``p * plane_words`` behind the first; nothing is padded. Byte ``r`` of the word and of row
+    #: ``r`` of the weight word have bits in common where these are equal; of the last step of each
+    #: loop over input blocks, only the first ``tail_bytes`` bytes count, and the others are 0. The
+    #: results of plane ``p`` are written ``p << plane_log2`` bytes behind those of the first.
+    plane_words:   int = _bits(3)
+    plane_log2:    int = _bits(3)
+    tail_bytes:    int = _bits(6)
     #: Unit PRODUCT: zero point of the second operand.
     second_zero_point: int = _bits(8, signed=True)
 
@@ -191,8 +204,11 @@ class Layer(Record):
     #: Results per pixel are written in groups of this many channels: a power of two, as log2.
     #: Fewer than ``lanes``: only so many of the first phase; otherwise ``lanes`` in each phase.
     channels_log2: int = _bits(3)
-    #: Index of the last phase: phases - 1.
-    last_phase:    int = _bits(3)
+    #: Results are bits: the lowest of each, up to eight channels of a block in a byte, the first
+    #: one lowest.
+    bits:          int = _bits(1)
+    #: Index of the last phase, over all planes: phases - 1.
+    last_phase:    int = _bits(4)
     #: Each result ``y`` is replaced by entry ``y + 128`` of this table, if ``use_table``.
     table:         int = _bits(3)
     use_table:     int = _bits(1)

@@ -27,6 +27,10 @@ class Layout:
         Words from a pixel to the next if ``group == word_bytes``; else 0.
     row_pitch, block_pitch : int
         Words from a row to the next, and from a block of channels to the next.
+    bits : int
+        Channels per byte, if each is a bit: 1 for the code 1 and 0 for others. 0: bytes.
+    spare : int
+        Words behind the last element that may be overwritten, too.
     base : int
         Word address of the first element.
     """
@@ -39,12 +43,19 @@ class Layout:
     pixel_pitch: int
     row_pitch:   int
     block_pitch: int
+    bits:        int = 0
+    spare:       int = 0
     base:        int = 0
+
+    @property
+    def channel_bytes(self):
+        """Bytes that the channels of a pixel take."""
+        return -(-self.channels // self.bits) if self.bits else self.channels
 
     @property
     def blocks(self):
         """Blocks of channels."""
-        return -(-self.channels // self.group)
+        return -(-self.channel_bytes // self.group)
 
     @property
     def pixel_bytes(self):
@@ -58,23 +69,24 @@ class Layout:
 
     @property
     def words(self):
-        """Words from the first to the last one that holds an element, both included."""
+        """Words from the first to the last one that is used, both included."""
         row = (self.row_bytes - self.pixel_bytes + self.group - 1) // self.word_bytes
-        return (self.height - 1) * self.row_pitch + (self.blocks - 1) * self.block_pitch + row + 1
+        return (self.height - 1) * self.row_pitch + (self.blocks - 1) * self.block_pitch + row + 1 \
+            + self.spare
 
     def at(self, base):
         """The same at another address."""
         return replace(self, base=base)
 
     def addresses(self):
-        """Byte address of every element, relative to ``base``.
+        """Byte address of every byte of every pixel, relative to ``base``.
 
         Returns
         -------
-        ndarray of int64 (height, width, channels)
+        ndarray of int64 (height, width, channel_bytes)
         """
         y, x = np.arange(self.height), np.arange(self.width)
-        block, lane = np.divmod(np.arange(self.channels), self.group)
+        block, lane = np.divmod(np.arange(self.channel_bytes), self.group)
         words = y[:, None, None] * self.row_pitch + block * self.block_pitch
         return words * self.word_bytes + x[:, None] * self.pixel_bytes + lane
 
@@ -91,7 +103,7 @@ class Layout:
             What belongs to no element is 0.
         """
         octets = np.zeros(self.words * self.word_bytes, np.int8)
-        octets[self.addresses()] = values.view(np.int8)
+        octets[self.addresses()] = self._to_bits(values) if self.bits else values.view(np.int8)
         return octets
 
     def unpack(self, octets):
@@ -101,7 +113,19 @@ class Layout:
         -------
         ndarray of int8 (height, width, channels)
         """
-        return np.asarray(octets, np.int8)[self.addresses()]
+        values = np.asarray(octets, np.int8)[self.addresses()]
+        return self._from_bits(values) if self.bits else values
+
+    def _to_bits(self, codes):
+        whole = np.zeros((*codes.shape[:2], self.channel_bytes * self.bits), np.uint8)
+        whole[..., :self.channels] = codes == 1
+        whole = whole.reshape(*codes.shape[:2], self.channel_bytes, self.bits)
+        return np.packbits(whole, axis=-1, bitorder="little")[..., 0].view(np.int8)
+
+    def _from_bits(self, octets):
+        whole = np.unpackbits(octets.view(np.uint8)[..., None], axis=-1, bitorder="little")
+        whole = whole[..., :self.bits].reshape(*octets.shape[:2], -1)[..., :self.channels]
+        return whole.astype(np.int8) * 2 - 1
 
 
 def planar(shape, word_bytes, *, row_pitch=None, dense=False):

@@ -135,6 +135,16 @@ class Program:
                 self.tables[page.first_table:tables].tobytes())
 
     @property
+    def resident_words(self):
+        """Weight words that it takes on the device."""
+        return max((page.words for page in self.pages), default=0)
+
+    @property
+    def resident_tables(self):
+        """Tables that it takes on the device."""
+        return max((page.tables for page in self.pages), default=0)
+
+    @property
     def bytes_per_run(self):
         """Bytes of weights and tables that are written in each run; 0 if all stay there."""
         return sum(len(part) for page in self.pages for part in self.page_bytes(page)) \
@@ -273,6 +283,7 @@ class Program:
             check(layout.word_bytes == arch.word_bytes and 0 < layout.group <= arch.word_bytes
                   and min(layout.height, layout.width, layout.channels) > 0
                   and layout.base + layout.words <= arch.activation_words
+                  and layout.bits in (0, arch.bits_per_byte)
                   and layout.height * layout.width * layout.channels
                   == int(np.prod(graph.tensors[name].shape)), f"layout of {name!r} does not fit")
         names = {node.name for node in graph.nodes}

@@ -167,6 +167,17 @@ def test_a_configuration_that_makes_no_sense():
         Device(Link(Strange(answer)))
 
 
+def test_an_answer_to_another_command_is_ignored():
+    device = endpoint()
+
+    def answer(content):
+        device.write(encode(content))
+        other = REPLY_HEADER.pack(Command.RUN | REPLY, content[1], Status.RANGE)
+        return encode(other) + device.read(2**16, timeout=0)
+
+    assert Link(Strange(answer)).hello().arch == ARCH
+
+
 def test_an_unknown_status():
     def answer(content):
         return encode(REPLY_HEADER.pack(content[0] | REPLY, content[1], 77))

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from amaranth.utils import exact_log2
 
 from popmac import isa
 from popmac.arch import TABLES, target
@@ -36,8 +37,13 @@ def random_parameters(rng, arch, blocks, unit):
 
 def random_layer(rng, arch, parameters, words):
     """A convolution, pooling or element-wise layer from the lower to the upper half of memory."""
-    unit    = isa.Unit(int(rng.choice(list(isa.Unit))))
+    units   = [unit for unit in isa.Unit if unit != isa.Unit.BINARY]
+    units  += [isa.Unit.BINARY] * (2 * arch.planes)
+    unit    = isa.Unit(int(rng.choice(units)))
     half    = arch.activation_words // 2
+    bits    = bool(rng.random() < 0.3)
+    if unit == isa.Unit.BINARY:
+        return random_binary_layer(rng, arch, parameters, words, bits)
     while True:
         height, width = (int(n) for n in rng.integers(1, 7, 2))
         kernel        = rng.integers(1, 4, 2).tolist()
@@ -107,8 +113,47 @@ def random_layer(rng, arch, parameters, words):
         parameters=parameters, shared=int(rng.random() < 0.3),
         zero_point=int(rng.integers(-128, 128)), low=low, high=high,
         first_output=half * arch.word_bytes,
-        channels_log2=result.group.bit_length() - 1,
-        last_phase=-(-result.group // arch.lanes) - 1)
+        bits=bits, channels_log2=0 if bits else result.group.bit_length() - 1,
+        last_phase=arch.phases - 1 if bits else -(-result.group // arch.lanes) - 1)
+
+
+def random_binary_layer(rng, arch, parameters, words, bits):
+    """A layer of the binary engine; pixels are whole words, blocks of channels side by side."""
+    half = arch.activation_words // 2
+    while True:
+        height, width, blocks = (int(n) for n in rng.integers(1, [5, 9, 3]))
+        kernel   = rng.integers(1, 4, 2).tolist()
+        stride   = rng.integers(1, 3, 2).tolist()
+        rows     = (height - kernel[0]) // stride[0] + 1
+        columns  = (width - kernel[1]) // stride[1] + 1
+        step     = stride[1] * blocks
+        planes   = int(rng.integers(1, min(arch.planes, 7 // step + 1) + 1))
+        outputs  = int(rng.integers(1, 3)) # blocks
+        pixel    = 1 << int(rng.integers(exact_log2(arch.columns) + 1, 5)) # bytes of a result
+        used     = outputs * kernel[0] * kernel[1] * blocks
+        last     = ((rows + 1) * (columns + planes)) * pixel // arch.word_bytes
+        if rows > 0 and columns > 0 and used <= words and last < half \
+                and height * width * blocks < half:
+            break
+    word   = arch.word_bytes
+    fields = loop_fields({
+        "input_block":   Loop(blocks, word=1, weight=1),
+        "kernel_column": Loop(kernel[1], column=blocks * word, weight=blocks),
+        "kernel_row":    Loop(kernel[0], row=1, word=width * blocks, weight=blocks * kernel[1]),
+        "column":        Loop(-(-columns // planes), column=planes * step * word,
+                              output=planes * pixel),
+        "row":           Loop(rows, row=stride[0], word=stride[0] * width * blocks,
+                              output=columns * pixel),
+        "output_block":  Loop(outputs, weight=used // outputs, output=1 if bits else arch.columns),
+    })
+    low, high = sorted(rng.integers(-128, 128, 2).tolist())
+    return isa.Layer(
+        **fields, first_weight=int(rng.integers(words - used + 1)), height=height,
+        row_bytes=width * blocks * word, unit=isa.Unit.BINARY, parameters=parameters,
+        plane_words=step, plane_log2=exact_log2(pixel), tail_bytes=int(rng.integers(1, word + 1)),
+        zero_point=int(rng.integers(-128, 128)), low=low, high=high, bits=bits,
+        first_output=half * word, channels_log2=0 if bits else exact_log2(arch.columns),
+        last_phase=planes * arch.phases - 1)
 
 
 class Host:
@@ -161,8 +206,9 @@ async def counters(host, layer):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_layers_match_golden_machine(rng, simulate, seed):
-    arch    = TINY
+@pytest.mark.parametrize("planes", [0, 1, 4])
+def test_layers_match_golden_machine(rng, simulate, seed, planes):
+    arch    = replace(TINY, planes=planes)
     machine = Machine(arch)
     machine.weight_space[:] = rng.integers(-128, 128, machine.weight_space.shape)
     machine.activations[:] = rng.integers(-128, 128, machine.activations.shape)

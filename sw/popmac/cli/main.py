@@ -10,11 +10,13 @@ from . import (
     check,
     compile,
     demo,
+    device_server,
     evaluate,
     export,
     profile,
     program,
     run,
+    selftest,
     verify,
 )
 
@@ -22,7 +24,8 @@ from . import (
 __all__ = ["main"]
 
 
-COMMANDS = [demo, check, compile, run, verify, profile, evaluate, build, program, export, bench]
+COMMANDS = [demo, check, compile, run, verify, profile, evaluate, build, program, export,
+            device_server, selftest, bench]
 
 
 def main(arguments=None):
@@ -35,7 +38,7 @@ def main(arguments=None):
         prog="popmac", description="Quantised neural networks on open FPGAs, bit-exact.")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
-        name    = command.__name__.rpartition(".")[2]
+        name    = command.__name__.rpartition(".")[2].replace("_", "-")
         summary = command.__doc__.strip().splitlines()[0]
         sub     = subparsers.add_parser(name, help=summary, description=command.__doc__)
         command.add_arguments(sub)

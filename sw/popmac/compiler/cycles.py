@@ -22,7 +22,8 @@ def predict(plan, arch):
     loads  = 1 if plan.shared else blocks
     load   = arch.columns // 2
     ahead  = LAYER_CHANGE // load
-    return LAYER_CHANGE + max(blocks * block, (loads - ahead) * load + block)
+    change = LAYER_CHANGE + (plan.unit == isa.Unit.BINARY) * (1 + (plan.planes - 1) * arch.phases)
+    return change + max(blocks * block, (loads - ahead) * load + block)
 
 
 assert isa.LEVELS[:3] == ("input_block", "kernel_column", "kernel_row")

@@ -93,11 +93,13 @@ def emit(plans, storages, arch):
             first_weight=weights.add(plan.weights) if len(plan.weights) else 0,
             height=plan.height, row_bytes=plan.row_bytes, padding=plan.padding,
             unit=plan.unit, tap_rows=plan.tap_rows, tap_words=plan.tap_words,
+            plane_words=plan.plane_words, plane_log2=plan.plane_log2, tail_bytes=plan.tail_bytes,
             second_zero_point=plan.second_zero_point,
             parameters=parameters.add(plan.parameters), shared=int(plan.shared),
             zero_point=plan.zero_point, low=plan.low, high=plan.high,
             first_output=target.base * arch.word_bytes + plan.target_bytes,
-            channels_log2=plan.group.bit_length() - 1, last_phase=plan.phases(arch) - 1,
+            bits=int(plan.bits), last_phase=plan.phases(arch) - 1,
+            channels_log2=0 if plan.bits else plan.group.bit_length() - 1,
             table=tables.add(table) if len(table) else 0,
             use_table=int(plan.table is not None)))
         new_words.append(weights.size - before)

@@ -2,16 +2,20 @@
 
 import math
 
+from .lowering.thresholds import SUMS
+
 
 __all__ = ["node_macs"]
 
 
 def node_macs(graph, node):
     """Multiply-accumulates that ``node`` stands for, padding included; 0 if it has no weights."""
-    if node.op not in ("Conv2D", "DepthwiseConv2D", "FullyConnected", "TransposeConv"):
+    if node.op not in ("Conv2D", "DepthwiseConv2D", "FullyConnected", "TransposeConv", *SUMS):
         return 0
     weights = graph.tensors[node.inputs[1]].shape
     output  = graph.tensors[node.output].shape
+    if node.op.startswith("Segment"):
+        output = (*output[:-1], output[-1] // node.attrs["segments"])
     if node.op == "TransposeConv":
         source = graph.tensors[node.inputs[0]].shape
         return math.prod(source[:-1]) * math.prod(weights)

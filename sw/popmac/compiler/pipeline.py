@@ -26,6 +26,7 @@ from .lowering.movement import (
     lower_strided_slice,
 )
 from .lowering.pooling import lower_average_pool_2d, lower_max_pool_2d, lower_mean
+from .lowering.thresholds import SEGMENTS, THRESHOLDS, lower_segments, lower_thresholds
 from .macs import node_macs
 from .passes.expand_operands import expand_operands
 from .passes.fold_pad import fold_pad
@@ -71,6 +72,8 @@ LOWERINGS = {
     "StridedSlice":          lower_strided_slice,
     "Pad":                   lower_pad,
     "ResizeNearestNeighbor": lower_resize,
+    **dict.fromkeys(THRESHOLDS, lower_thresholds),
+    **dict.fromkeys(SEGMENTS, lower_segments),
     **dict.fromkeys(RESHAPES, lower_reshape),
 }
 

@@ -32,6 +32,10 @@ class LayerPlan:
         Where the first step reads and the first result is written, from the tensors' bases.
     height, row_bytes, padding, tap_rows, tap_words, second_zero_point : int
         See :class:`popmac.isa.Layer`.
+    planes, plane_words, plane_log2, tail_bytes : int
+        Pixels at once on the binary engine; see :class:`popmac.isa.Layer`.
+    bits : bool
+        Results are bits.
     zero_point, low, high : int
     group : int
         Channels that are written per pixel and block: see ``channels_log2``.
@@ -63,6 +67,11 @@ class LayerPlan:
     tap_rows:     int = 0
     tap_words:    int = 0
     second_zero_point: int = 0
+    planes:       int = 1
+    plane_words:  int = 0
+    plane_log2:   int = 0
+    tail_bytes:   int = 0
+    bits:         bool = False
     zero_point:   int
     low:          int
     high:         int
@@ -109,6 +118,8 @@ class LayerPlan:
 
     def phases(self, arch):
         """Cycles that the requantiser takes for a pixel."""
+        if self.bits or self.unit == isa.Unit.BINARY:
+            return self.planes * arch.phases
         return -(-self.group // arch.lanes)
 
     @property

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from ..layout import Layout, linear, planar
 from .lowering.depthwise import row_pitch, takes_words
+from .lowering.thresholds import SUMS, bit_tensors, bitwise, spare_words
 from .view import RESHAPES, image_shape
 
 
@@ -85,6 +86,7 @@ def resolve_storage(graph, nodes, arch, copied=()):
                                      if find(name) in alike))
             alike.update(dict.fromkeys(together, together))
 
+    bits = bit_tensors(graph, nodes, arch)
     storages, failed = {}, {}
     for first, names in groups.items():
         shape  = image_shape(graph.tensors[first].shape)
@@ -93,9 +95,12 @@ def resolve_storage(graph, nodes, arch, copied=()):
                   and not _read_in_any_order(graph, nodes, name)]
         layout = planar(shape, arch.word_bytes, dense=_is_dense(nodes, names, copied),
                         row_pitch=_row_pitch(graph, nodes, alike[first], find, arch))
+        if names.keys() & bits:
+            layout = bitwise(shape, arch)
         layouts = dict.fromkeys(names, layout)
         if others:
-            layouts = {name: linear(shapes[name] if name in others else shape, arch.word_bytes)
+            layouts = {name: None if layout.bits else
+                       linear(shapes[name] if name in others else shape, arch.word_bytes)
                        for name in names}
             if None in layouts.values():
                 for node in nodes:
@@ -103,6 +108,9 @@ def resolve_storage(graph, nodes, arch, copied=()):
                             and node.inputs[0] in names:
                         failed[node.name] = "rows of the tensor do not fill words of memory"
                 continue
+        if any(node.op in SUMS and name == node.output for node in nodes for name in names):
+            layouts = {name: replace(layout, spare=spare_words(layout, arch))
+                       for name, layout in layouts.items()}
         words = max(layout.words for layout in layouts.values())
         storages.update({name: Storage(tuple(names), layout, words)
                          for name, layout in layouts.items()})
@@ -139,5 +147,5 @@ def _is_dense(nodes, names, copied):
 
 def _read_in_any_order(graph, nodes, name):
     readers = [node for node in nodes if name in node.inputs and node.op not in RESHAPES]
-    return all(node.op == "FullyConnected" and image_shape(graph.tensors[name].shape)[:2] == (1, 1)
-               for node in readers)
+    return all(node.op.endswith("FullyConnected")
+               and image_shape(graph.tensors[name].shape)[:2] == (1, 1) for node in readers)

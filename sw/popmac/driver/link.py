@@ -211,6 +211,10 @@ class Link:
         """Wait until no run is active; the result is a report."""
         return self._post_all([Frame(Command.WAIT, timeout=timeout)], self._report)
 
+    def time(self):
+        """Seconds since some moment, of the world or of the simulation."""
+        return self._transport.time()
+
     def close(self):
         """Close the transport."""
         with self._lock:

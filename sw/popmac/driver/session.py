@@ -1,11 +1,14 @@
 """Programs on a device."""
 
+import itertools
+from concurrent.futures import CancelledError
 from types import MappingProxyType
 
 import numpy as np
 
 from .. import isa
-from ..errors import DeviceError, InputError
+from ..arch import TABLE_BYTES
+from ..errors import DeviceError, InputError, LinkTimeoutError
 from ..golden.layers import compute
 from ..program import DeviceSegment, Program
 from ..progress import progress
@@ -14,26 +17,78 @@ from .counters import layer_table, total
 from .tensors import Codec
 
 
-__all__ = ["Session"]
+__all__ = ["Session", "Inference"]
+
+
+_numbers = itertools.count()
+
+
+class Inference:
+    """A run that was submitted; made by :meth:`Session.submit`."""
+
+    def __init__(self, future):
+        self._future = future
+
+    def done(self):
+        """Whether there is a result, or an error."""
+        return self._future.done()
+
+    def cancel(self):
+        """Take it back if it has not begun; return whether that was so."""
+        return self._future.cancel()
+
+    def result(self, timeout=None):
+        """Wait for the result, and return it.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds. Without it, the link's own limits are what bounds the wait.
+
+        Raises
+        ------
+        LinkTimeoutError
+            If it has not come within ``timeout``. It goes on, and may be asked again.
+        DeviceError
+            If it was cancelled, or the device was closed before it began.
+        PopmacError
+            As :meth:`Session.run` does.
+        """
+        try:
+            return self._future.result(timeout)
+        except TimeoutError:
+            raise LinkTimeoutError(f"no result within {timeout} s") from None
+        except CancelledError:
+            raise DeviceError("the inference was cancelled") from None
 
 
 class Session:
     """A program that is loaded on a device; made by :meth:`Device.load`.
 
+    May be used by several threads, of which each gets its own results. ``counters`` are those of
+    the last run, whoever ran it.
+
     Attributes
     ----------
     program : Program
     inputs, outputs : list of TensorInfo
+    place : Place
+        Where the program is in the device's memories.
+    number : int
+        Of sessions, in order.
     loaded : bool
-        Whether the program is the one on the device still.
+        Whether the program is on the device still.
     """
 
-    def __init__(self, link, program: Program):
+    def __init__(self, device, program: Program, place):
         self.program  = program
+        self.place    = place
+        self.number   = next(_numbers)
         self.loaded   = True
         self._counters = None
         self._last_run = None
-        self._link    = link
+        self._device  = device
+        self._link    = device.link
         self._page    = None # whose weights are on the device
         if program.pages:
             self._load(program.pages[0])
@@ -57,12 +112,13 @@ class Session:
         DeviceError
             If there was no run yet, or another program was loaded since.
         """
-        if self._counters is None:
-            if self._last_run is None or not self.loaded:
-                raise DeviceError("there is nothing to count: run the program first")
-            self._counters = MappingProxyType(total(
-                layer_table(self.program, self._read_counters()), *self._last_run))
-        return self._counters
+        with self._device.exclusive():
+            if self._counters is None:
+                if self._last_run is None or not self.loaded:
+                    raise DeviceError("there is nothing to count: run the program first")
+                self._counters = MappingProxyType(total(
+                    layer_table(self.program, self._read_counters()), *self._last_run))
+            return self._counters
 
     def run(self, x):
         """Run the program on one sample.
@@ -84,20 +140,35 @@ class Session:
             If a name, shape or type is wrong.
         """
         inputs, real = self._encode(x)
-        values, cycles = dict(inputs), 0
-        sent, received = self._link.bytes_sent, self._link.bytes_received
-        for segment in self.program.segments:
-            if isinstance(segment, DeviceSegment):
-                for name in segment.inputs:
-                    self._write(name, values[name])
-                cycles += self._run_layers(segment.first, segment.last)
-                values.update({name: self._read(name) for name in segment.outputs})
-            else:
-                self._compute(segment, values)
-        self._counters = None
-        self._last_run = (cycles, self._link.bytes_sent - sent,
-                          self._link.bytes_received - received)
+        with self._device.exclusive() as link:
+            self._check_loaded()
+            values, cycles = dict(inputs), 0
+            sent, received = link.bytes_sent, link.bytes_received
+            for segment in self.program.segments:
+                if isinstance(segment, DeviceSegment):
+                    for name in segment.inputs:
+                        self._write(name, values[name])
+                    cycles += self._run_layers(segment.first, segment.last)
+                    values.update({name: self._read(name) for name in segment.outputs})
+                else:
+                    self._compute(segment, values)
+            self._counters = None
+            self._last_run = (cycles, link.bytes_sent - sent, link.bytes_received - received)
         return self._decode(values, real)
+
+    def submit(self, x):
+        """Run the program on one sample, when those submitted before it are done.
+
+        Parameters
+        ----------
+        x : array_like, or mapping of str to array_like
+            As for :meth:`run`. Must not be changed before there is a result.
+
+        Returns
+        -------
+        Inference
+        """
+        return Inference(self._device.submit(self.run, x))
 
     def run_many(self, xs):
         """Run the program on many samples, with a progress bar on a terminal.
@@ -131,21 +202,31 @@ class Session:
             Codes, in the model's shapes; inputs included.
         """
         values, _ = self._encode(x)
-        for segment in self.program.segments:
-            if not isinstance(segment, DeviceSegment):
-                self._compute(segment, values)
-                continue
-            for name in segment.inputs:
-                self._write(name, values[name])
-            for name, source in segment.reshaped.items():
-                values[name] = values[source].reshape(self._shape(name))
-            for index in range(segment.first, segment.last + 1):
-                self._run_layers(index, index)
-                first, *others = self.program.layers[index].tensors
-                values[first]  = self._read(first)
-                for name in others:
-                    values[name] = values[first].reshape(self._shape(name))
+        with self._device.exclusive():
+            self._check_loaded()
+            for segment in self.program.segments:
+                if isinstance(segment, DeviceSegment):
+                    self._trace_layers(segment, values)
+                else:
+                    self._compute(segment, values)
         return values
+
+    def _trace_layers(self, segment, values):
+        for name in segment.inputs:
+            self._write(name, values[name])
+        for name, source in segment.reshaped.items():
+            values[name] = values[source].reshape(self._shape(name))
+        for index in range(segment.first, segment.last + 1):
+            self._run_layers(index, index)
+            first, *others = self.program.layers[index].tensors
+            values[first]  = self._read(first)
+            for name in others:
+                values[name] = values[first].reshape(self._shape(name))
+
+    def _check_loaded(self):
+        if not self.loaded:
+            raise DeviceError("the program is not on the device any more, because another one was "
+                              "loaded or the link failed; load it again")
 
     def _shape(self, name):
         return self.program.graph.tensors[name].shape
@@ -163,8 +244,6 @@ class Session:
 
     def _encode(self, x):
         """Values of the inputs by name, and whether they were real."""
-        if not self.loaded:
-            raise DeviceError("another program was loaded; load this one again")
         names = self.program.graph.inputs
         if not isinstance(x, dict):
             if len(names) != 1:
@@ -208,9 +287,11 @@ class Session:
         self._page = None # until all is written
         arch    = self.program.arch
         weights, tables = self.program.page_bytes(page)
-        pending = [self._link.post_write(Space.WEIGHT, 0, weights),
-                   self._link.post_write(
-                       Space.WEIGHT, arch.all_weight_words * arch.weight_word_bytes, tables)]
+        pending = [
+            self._link.post_write(Space.WEIGHT, self.place.word * arch.weight_word_bytes, weights),
+            self._link.post_write(Space.WEIGHT, arch.all_weight_words * arch.weight_word_bytes
+                                  + self.place.table * TABLE_BYTES, tables),
+        ]
         for write in pending:
             write.result()
         self._page = page
@@ -221,14 +302,16 @@ class Session:
         for page in self.program.pages:
             if page.first <= last and first <= page.last:
                 self._load(page)
-                self._link.run(max(first, page.first), min(last, page.last))
+                self._link.run(self.place.layer + max(first, page.first),
+                               self.place.layer + min(last, page.last))
                 cycles += self._link.wait().cycles
         return cycles
 
     def _read_counters(self):
         """Counters of all layers, by index."""
         pending = [self._link.post_read(
-            Space.PROGRAM, (index * isa.LAYER_ROWS + isa.COUNTER_ROW) * isa.ROW_BYTES,
+            Space.PROGRAM,
+            (self.place.row + index * isa.LAYER_ROWS + isa.COUNTER_ROW) * isa.ROW_BYTES,
             isa.ROW_BYTES) for index in range(len(self.program.layers))]
         return [isa.LayerCounters.decode(int.from_bytes(read.result(), "little"))
                 for read in pending]

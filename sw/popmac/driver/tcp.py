@@ -4,6 +4,7 @@ import socket
 import time
 
 from ..errors import LinkError
+from ..protocol import FLAG
 
 
 __all__ = ["TcpTransport"]
@@ -11,6 +12,7 @@ __all__ = ["TcpTransport"]
 
 _CONNECT_TIMEOUT = 10.0
 _WRITE_TIMEOUT   = 10.0
+_GREETING_BYTES  = 200
 
 
 class TcpTransport:
@@ -29,6 +31,7 @@ class TcpTransport:
 
     def __init__(self, host, port):
         self.host, self.port = host, port
+        self._greeting = b"" # the first bytes received
         try:
             self._socket = socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -54,8 +57,16 @@ class TcpTransport:
         except OSError as error:
             raise LinkError(f"connection to {self.host}:{self.port} failed: {error}") from error
         if not received:
-            raise LinkError(f"connection to {self.host}:{self.port} was closed by the other side")
+            raise LinkError(f"connection to {self.host}:{self.port} was closed by the other side"
+                            f"{self._reason()}")
+        self._greeting = (self._greeting + received)[:_GREETING_BYTES]
         return received
+
+    def _reason(self):
+        """What a server says that refuses a client: a line of text instead of frames."""
+        line, end, _ = self._greeting.partition(b"\n")
+        text = line.decode("ascii", "replace")
+        return f": {text}" if end and text.isprintable() and FLAG not in line else ""
 
     def time(self):
         """Seconds since some moment."""

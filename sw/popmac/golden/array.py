@@ -5,7 +5,7 @@ import numpy as np
 from ..arch import ACCUMULATOR_BITS
 
 
-__all__ = ["wrap", "column_sums", "inner_product_excess", "tap_sums"]
+__all__ = ["wrap", "column_sums", "equal_bits", "inner_product_excess", "tap_sums"]
 
 
 def wrap(values, bits):
@@ -76,3 +76,33 @@ def column_sums(windows, weights, first, valid, taps=None):
             held = row if is_first else wrap(held + row, ACCUMULATOR_BITS)
         out[step] = held
     return out
+
+
+def equal_bits(words, weights):
+    """What the binary engine counts.
+
+    Parameters
+    ----------
+    words : ndarray of int8 (pixels, steps, planes, rows)
+    weights : ndarray of int8 (pixels, steps, rows, columns)
+
+    Returns
+    -------
+    ndarray of int64 (pixels, planes, columns)
+        Bits that a word and a column of weights have in common, over the steps of a pixel.
+    """
+    pixels, _, planes, _ = words.shape
+    bits    = _bits(words.transpose(0, 2, 1, 3).reshape(pixels, planes, -1))
+    columns = _bits(weights.transpose(0, 3, 1, 2).reshape(pixels, weights.shape[-1], -1))
+    # Of +1 and -1, the sum of products is the number of equal ones less that of others.
+    if (columns == columns[0]).all():
+        products = (bits.reshape(pixels * planes, -1) @ columns[0].T).reshape(pixels, planes, -1)
+    else:
+        products = bits @ columns.transpose(0, 2, 1)
+    return ((products + bits.shape[-1]) // 2).astype(np.int64)
+
+
+def _bits(octets):
+    """Bits of the last axis, as +1 and -1."""
+    return np.unpackbits(np.ascontiguousarray(octets).view(np.uint8), axis=-1).astype(np.float32) \
+        * 2 - 1

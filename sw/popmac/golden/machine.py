@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import isa
 from ..arch import TABLE_BYTES, TABLES, ArchConfig
-from .array import inner_product_excess, tap_sums
+from .array import equal_bits, inner_product_excess, tap_sums
 from .loops import steps
 from .requantize import requantize, requantize_pair
 
@@ -58,8 +58,9 @@ class Machine:
         nest   = steps(layer)
         blocks = len(nest.output)
         unit   = isa.Unit(layer.unit)
-        read   = [self._taps(layer, nest, block) if unit == isa.Unit.DEPTHWISE else
-                  self._windows(layer, nest, block) for block in range(blocks)]
+        reader = {isa.Unit.DEPTHWISE: self._taps, isa.Unit.BINARY: self._planes}.get(
+            unit, self._windows)
+        read   = [reader(layer, nest, block) for block in range(blocks)]
         for block, windows in enumerate(read):
             # (pixels, steps of a pixel, ..., rows)
             pixels     = nest.output[block].size
@@ -72,6 +73,12 @@ class Machine:
                     results = requantize(self._column_sums(windows, words), parameters, **limits)
                 case isa.Unit.DEPTHWISE:
                     results = requantize(self._channel_sums(windows, words), parameters, **limits)
+                case isa.Unit.BINARY:
+                    sums    = equal_bits(windows, self.weights[words])
+                    results = requantize(sums, parameters, **limits)
+                case isa.Unit.UNION:
+                    union   = np.bitwise_or.reduce(windows, axis=1)
+                    results = requantize_pair(union, 0, parameters, **limits)
                 case isa.Unit.PAIR:
                     results = requantize_pair(windows[:, 0], windows[:, -1], parameters, **limits)
                 case isa.Unit.DIFFERENCE:
@@ -108,6 +115,16 @@ class Machine:
         values = np.where(inside[..., None], words, np.int8(layer.padding))
         return values.reshape(*values.shape[:-3], -1, rows)
 
+    def _planes(self, layer, nest, block):
+        """Bytes that the steps of an output block read, with last axes (planes, rows)."""
+        rows   = self.arch.rows
+        planes = (layer.last_phase + 1) // self.arch.phases
+        word   = nest.word[block][..., None] + nest.column[block][..., None] // rows \
+            + np.arange(planes) * layer.plane_words
+        values = self.activations.reshape(-1, rows)[word % self.arch.activation_words]
+        values[..., -1, :, layer.tail_bytes:] = 0 # of the last input block
+        return values
+
     def _channel_sums(self, taps, words):
         """Sums of taps (pixels, steps, words, rows) times the weight words (pixels, steps)."""
         weights = self.weights[words]
@@ -136,10 +153,25 @@ class Machine:
                 for name in vars(records[0])}
 
     def _write(self, layer, addresses, results):
-        """Write results (pixels, columns) to the bytes that begin at ``addresses`` (pixels,)."""
-        lanes = self.arch.lanes
-        group = min(1 << layer.channels_log2, lanes)
-        for phase in range(layer.last_phase + 1):
+        """Write results (pixels, columns) to the bytes that begin at ``addresses`` (pixels,).
+
+        Or results (pixels, planes, columns).
+        """
+        lanes  = self.arch.lanes
+        phases = layer.last_phase + 1
+        group  = min(1 << layer.channels_log2, lanes)
+        if results.ndim == 3:
+            planes    = results.shape[1]
+            phases   //= planes
+            addresses = (addresses[:, None] + (np.arange(planes) << layer.plane_log2)).reshape(-1)
+            results   = results.reshape(len(addresses), -1)
+        if layer.bits:
+            lanes, group = 1, 1
+            phases  = phases // self.arch.phases_per_byte
+            results = np.packbits((results & 1).astype(np.uint8).reshape(
+                len(results), -1, self.arch.bits_per_byte), axis=-1,
+                bitorder="little")[..., 0].view(np.int8)
+        for phase in range(phases):
             target = addresses[:, None] + phase * lanes + np.arange(group)
             self.activations[target % self.arch.activation_bytes] = \
                 results[:, phase * lanes:phase * lanes + group]

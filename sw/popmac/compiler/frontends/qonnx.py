@@ -569,9 +569,14 @@ class _Loader:
                                              value.source: real})[last]
         whole = self._tensor(value.source if value.nodes else f"{name} (sums)", value.shape,
                              "int32")
+        split = {"first": int(sums[0]), "step": value.step,
+                 "segments": -(-(len(sums) - 1) // 255)}
+        parts = self._coded(f"{whole.name} (segments)",
+                            (*value.shape[:-1], channels * split["segments"]), 1)
         weights = self._weights(f"{value.node.name} weights", value.kernel)
-        self._add(f"Sum{value.node.op}", value.node.name, [value.x.tensor, weights], whole,
-                  **value.node.attrs)
+        self._add(f"Segment{value.node.op}", value.node.name, [value.x.tensor, weights], parts,
+                  **value.node.attrs, **split)
+        self._add("JoinSegments", whole.name, [parts], whole, **split)
         output = self._tensor(name, value.shape, "float32")
         table  = self._constant(f"{name} table", np.ascontiguousarray(
             np.broadcast_to(table, real.shape).T, np.float32))

@@ -101,16 +101,20 @@ def lower_max_pool_2d(graph, node, storages, arch):
     kernel    = node.attrs["kernel"]
     (top, _), (left, _) = node.attrs["padding"]
     low, high = activation_range(node.attrs["activation"], output.scale[0], output.zero_point[0])
+    group     = target.group
+    if target.bits: # bytes of them, of which the last ones may be of no channel
+        low, high = -128, 127
+        group = min(group, 1 << (target.channel_bytes - 1).bit_length())
     return [LayerPlan(
         node=node.name, op=node.op, source=node.inputs[0], target=node.output,
-        unit=isa.Unit.MAXIMUM,
+        unit=isa.Unit.UNION if source.bits else isa.Unit.MAXIMUM,
         loops=window_loops(source, target, (*kernel, 1), strides=node.attrs["strides"],
                            dilation=(1, 1), weight_steps=False, inner=False,
                            tap_bytes=source.pixel_bytes),
         first_row=-top, first_column=-left * source.pixel_bytes,
         source_words=-top * source.row_pitch,
         height=source.height, row_bytes=source.row_bytes, padding=-128,
-        zero_point=0, low=int(low), high=int(high), group=target.group,
+        zero_point=0, low=int(low), high=int(high), group=group,
         weights=np.zeros((0, arch.rows, arch.columns), np.int8),
         parameters=parameter_rows(isa.PairParameters, arch.columns,
                                   multiplier=np.ones(arch.columns)),

@@ -6,8 +6,8 @@ from .registry import operator
 from .windows import taps
 
 
-__all__ = ["channel_table", "sum_conv_2d", "sum_fully_connected", "threshold",
-           "threshold_conv_2d", "threshold_fully_connected"]
+__all__ = ["channel_table", "join_segments", "segment_conv_2d", "segment_fully_connected",
+           "threshold", "threshold_conv_2d", "threshold_fully_connected"]
 
 
 def _conv_sums(x, weights, strides, dilation, padding):
@@ -37,16 +37,34 @@ def threshold(output, x, thresholds, *, levels):
     return _codes(x.values, thresholds.values[0], levels)
 
 
-@operator("SumConv2D", "int8 int8 -> int32")
-def sum_conv_2d(output, x, weights, *, strides, dilation, padding):
-    """``sum((x - zx) * w)``; weights are (output channel, row, column, input channel)."""
-    return _conv_sums(x, weights, strides, dilation, padding).astype(np.int32)
+def _segments(sums, first, step, segments):
+    units = (sums - first) // step
+    return np.concatenate([np.clip(units - 255 * s, 0, 255) - 128 for s in range(segments)],
+                          axis=-1).astype(np.int8)
 
 
-@operator("SumFullyConnected", "int8 int8 -> int32")
-def sum_fully_connected(output, x, weights):
-    """``sum((x - zx) * w)``; weights are (output channel, input)."""
-    return _fully_connected_sums(x, weights).astype(np.int32).reshape(output.shape)
+@operator("SegmentConv2D", "int8 int8 -> int8")
+def segment_conv_2d(output, x, weights, *, strides, dilation, padding, first, step, segments):
+    """Sums that do not fit in a byte, in several: all channels once per segment.
+
+    Segment ``s`` is ``clamp((sum((x - zx) * w) - first) / step - 255 * s, 0, 255) - 128``, so that
+    the segments of a sum add up to it.
+    """
+    return _segments(_conv_sums(x, weights, strides, dilation, padding), first, step, segments)
+
+
+@operator("SegmentFullyConnected", "int8 int8 -> int8")
+def segment_fully_connected(output, x, weights, *, first, step, segments):
+    """As :func:`segment_conv_2d`; weights are (output channel, input)."""
+    return _segments(_fully_connected_sums(x, weights), first, step, segments) \
+        .reshape(output.shape)
+
+
+@operator("JoinSegments", "int8 -> int32")
+def join_segments(output, x, *, first, step, segments):
+    """The sums that :func:`segment_conv_2d` has split."""
+    parts = np.split(x.values.astype(np.int32) + 128, segments, axis=-1)
+    return np.asarray(first + step * sum(parts), np.int32)
 
 
 @operator("ThresholdConv2D", "int8 int8 int32 -> int8")
