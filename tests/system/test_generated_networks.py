@@ -11,7 +11,7 @@ from popmac.reference import open_reference
 
 
 @pytest.fixture(scope="module", params=[
-    "golden:tiny",
+    "sim:tiny?link=fast",
     pytest.param("sim:ulx3s-85f?link=fast", marks=pytest.mark.slow),
 ])
 def board(request):
