@@ -53,7 +53,10 @@ def execute(options):
                   f"{r['equal']} of {r['images']}", r["cycles"], f"{r['microseconds']:.1f}",
                   f"{r['array_use']:.0%}") for r in results])
     for result in results:
-        print(f"{result['model']}: {result['verification']}")
+        print(f"{result['model']}: accuracy {result['accuracy']:.2%}; "
+              f"{'bit-exact' if result['equal'] == result['images'] else 'DIFFERENT'}: "
+              f"{result['equal']} of {result['images']} equal to {result['reference']}; "
+              f"every tensor of {TRACED}: {result['verification']}")
     print("array: multiply-accumulates in relation to the array's INT8 rate")
     print(f"simulation: {sum(r['images'] for r in results)} inferences in "
           f"{sum(r['seconds'] for r in results):.1f} s")
