@@ -322,6 +322,18 @@ def _squeeze(builder, rng):
     return builder.operator("SQUEEZE", [x], [builder.like(x, (1, 4, 5))], squeezeDims=[1])
 
 
+@_model("Broadcast")
+def _broadcast(builder, rng):
+    height, width, channels = rng.integers(1, 9, 3).tolist()
+    shape = (1, height, width, channels)
+    small = [n if rng.random() < 0.5 else 1 for n in shape]
+    if rng.random() < 0.5:
+        small = [1, 1, 1, channels]
+    x = _input(builder, rng, small)
+    return builder.operator("BROADCAST_TO", [x, builder.constant(shape)],
+                            [builder.like(x, shape)])
+
+
 @_model("Transpose")
 def _transpose(builder, rng):
     return builder.transpose(_image(builder, rng), rng.permutation(4).tolist())

@@ -31,6 +31,9 @@ OPTIONS = {
     "TANH": None, "PRELU": None,
 }
 
+#: Versions of operators whose first version there is no kernel for.
+VERSIONS = {schema.BuiltinOperator.BROADCAST_TO: 3}
+
 
 @dataclass(frozen=True)
 class TensorHandle:
@@ -123,7 +126,8 @@ class ModelBuilder:
         """The file, as bytes."""
         graph = schema.SubGraphT(tensors=self._tensors, inputs=self._inputs,
                                  outputs=self._outputs, operators=self._operators, name="main")
-        codes = [schema.OperatorCodeT(deprecatedBuiltinCode=min(code, 127), builtinCode=code)
+        codes = [schema.OperatorCodeT(deprecatedBuiltinCode=min(code, 127), builtinCode=code,
+                                      version=VERSIONS.get(code, 1))
                  for code in self._codes]
         return pack(schema.ModelT(version=3, operatorCodes=codes, subgraphs=[graph],
                                   buffers=self._buffers, description="popmac test model"))

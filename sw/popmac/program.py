@@ -135,6 +135,16 @@ class Program:
                 self.tables[page.first_table:tables].tobytes())
 
     @property
+    def resident_words(self):
+        """Weight words that it takes on the device."""
+        return max((page.words for page in self.pages), default=0)
+
+    @property
+    def resident_tables(self):
+        """Tables that it takes on the device."""
+        return max((page.tables for page in self.pages), default=0)
+
+    @property
     def bytes_per_run(self):
         """Bytes of weights and tables that are written in each run; 0 if all stay there."""
         return sum(len(part) for page in self.pages for part in self.page_bytes(page)) \

@@ -34,7 +34,7 @@ def program_report(program):
         f"MACs on the device: {program.macs_on_device:,} of {program.macs:,} ({share:.1%})",
         f"predicted: {cycles:,} cycles, {cycles / arch.clock_hz * 1e6:,.1f} us at "
         f"{arch.clock_hz / 1e6:g} MHz",
-        f"weights: {len(program.weights):,} of {arch.all_weight_words:,} words; "
+        f"weights: {program.resident_words:,} of {arch.all_weight_words:,} words; "
         f"activations: {words * arch.word_bytes:,} of {arch.activation_bytes:,} bytes; "
         f"program: {len(program.rows):,} of {arch.program_rows:,} rows",
     ]

@@ -96,7 +96,7 @@ def test_inputs_may_be_called_x(capsys, digits, images, tmp_path):
 def test_demo(capsys):
     status, out, _ = run(capsys, "demo", "--device", "sim:tiny?link=fast", "--images", "20")
     assert status == 0
-    for expected in ("accuracy:", "bit-exact: 20 of 20", "cycles", " us at 100 MHz", "array"):
+    for expected in ("accuracy ", "bit-exact: 20 of 20", "cycles", "us at 100 MHz", "array"):
         assert expected in out
 
 
@@ -221,3 +221,56 @@ def test_selftest_says_what_is_wrong(capsys, monkeypatch):
 ])
 def test_device_server_refuses(capsys, arguments, message):
     assert_refused(capsys, message, "device-server", *arguments)
+
+
+def test_profile(capsys, digits, inputs, tmp_path):
+    page = tmp_path / "profile.html"
+    status, out, _ = run(capsys, "profile", digits, "--device", "sim:tiny?link=fast", "--html",
+                         page, "--json")
+    result = json.loads(out)
+    assert status == 0
+    assert result["cycles"] == pytest.approx(result["predicted"], rel=0.03)
+    assert result["predicted"] == sum(layer["predicted"] for layer in result["layers"])
+    for layer in result["layers"]:
+        if layer["where"] == "host":
+            assert layer["cycles"] == 0 and layer["bound"] == "host"
+        elif layer["cycles"] > 1000:
+            assert layer["cycles"] == pytest.approx(layer["predicted"], rel=0.03)
+        if layer["macs"]:
+            assert layer["use"] == layer["macs"] / layer["cycles"] / 16
+            assert 0 < layer["use"] <= 1
+    assert {layer["bound"] for layer in result["layers"]} >= {"array", "host"}
+
+    text = page.read_text()
+    assert "http" not in text and "<script" not in text # nothing from elsewhere
+    assert text.count("<circle") == sum(layer["macs"] > 0 for layer in result["layers"])
+    assert text.count("<rect") == len(result["layers"])
+    for layer in result["layers"]:
+        assert layer["name"] in text
+
+    status, out, _ = run(capsys, "profile", digits, "--device", "sim:tiny?link=fast", "--inputs",
+                         inputs)
+    assert status == 0 and f"{result['cycles']:,} cycles" in out
+    assert_refused(capsys, "counts no cycles", "profile", digits, "--device", "golden:tiny")
+
+
+def test_evaluate(capsys, digits, images, tmp_path):
+    graph  = popmac.load(digits)
+    scores = [popmac.golden.layers.run(graph, {"image": image[None]})[graph.outputs[0]][0]
+              for image in images[:6]]
+    labels = np.argmax(scores, axis=1)
+    labels[:2] += 1
+    path   = tmp_path / "labelled.npz"
+    np.savez(path, x=images[:6], y=labels, short=labels[:3])
+    command = "evaluate", digits, "--device", "golden:tiny", "--inputs", path
+    status, out, _ = run(capsys, *command, "--labels", "y", "--json")
+    result = json.loads(out)
+    assert status == 0
+    assert result["samples"] == result["equal"] == 6
+    assert result["accuracy"] == result["reference_accuracy"] == pytest.approx(4 / 6)
+    status, out, _ = run(capsys, *command, "--labels", "y")
+    assert status == 0 and "accuracy: 66.67% on the device, 66.67% by LiteRT" in out
+    status, out, _ = run(capsys, *command)
+    assert status == 0 and "accuracy" not in out and "6 of 6 samples" in out
+    assert_refused(capsys, "has no array 'z'", *command, "--labels", "z")
+    assert_refused(capsys, "labels must be 6 integers", *command, "--labels", "short")

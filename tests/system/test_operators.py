@@ -13,8 +13,9 @@ from popmac.program import DeviceSegment
 
 DEVICE_OPERATORS = ["Conv2D", "DepthwiseConv2D", "FullyConnected", "Add", "AveragePool2D",
                     "MaxPool2D", "Mean", "Concatenation", "Split", "StridedSlice", "Pad",
-                    "ResizeNearestNeighbor", "Sub", "Mul", "Maximum", "Relu", "Relu6", "ReluN1To1",
-                    "Relu0To1", "LeakyRelu", "Logistic", "Tanh", "HardSwish", "Quantize"]
+                    "ResizeNearestNeighbor", "Sub", "Mul", "Maximum", "Broadcast", "Relu",
+                    "Relu6", "ReluN1To1", "Relu0To1", "LeakyRelu", "Logistic", "Tanh",
+                    "HardSwish", "Quantize"]
 RESHAPES         = ["Reshape", "ExpandDims", "Squeeze"]
 
 

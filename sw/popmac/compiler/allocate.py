@@ -25,16 +25,30 @@ class MemoryFullError(Exception):
 
 @dataclass(frozen=True)
 class Lifetime:
-    """A number of words that must be kept from time ``first`` to ``last``, both included."""
+    """A number of words that must be kept during ``spans``: (first time, last time) each."""
 
     name:  str
     words: int
-    first: int
-    last:  int
+    spans: tuple
+
+    @property
+    def first(self):
+        """First time."""
+        return self.spans[0][0]
+
+    @property
+    def last(self):
+        """Last time."""
+        return self.spans[-1][1]
+
+    def at(self, time):
+        """Whether the words are needed at a time."""
+        return any(first <= time <= last for first, last in self.spans)
 
     def overlaps(self, other):
         """Whether both are needed at some time."""
-        return self.first <= other.last and other.first <= self.last
+        return any(first <= end and begin <= last for first, last in self.spans
+                   for begin, end in other.spans)
 
 
 def allocate(lifetimes, capacity):
@@ -69,8 +83,8 @@ def allocate(lifetimes, capacity):
         bases = _place(sorted(lifetimes, key=order), capacity)
         if bases is not None:
             return bases
-    times = {t.first for t in lifetimes}
-    needs = {time: sum(t.words for t in lifetimes if t.first <= time <= t.last) for time in times}
+    times = {first for t in lifetimes for first, _ in t.spans}
+    needs = {time: sum(t.words for t in lifetimes if t.at(time)) for time in times}
     worst = max(needs, key=needs.get)
     raise MemoryFullError(worst, needs[worst])
 

@@ -81,10 +81,11 @@ def emit(plans, storages, arch):
     pages      = [(0, _Pool(), _Pool())] # first layer, weights, tables
     layers, new_words = [], []
     for index, plan in enumerate(plans):
+        words = np.zeros((len(plan.weights), arch.rows, arch.columns), np.int8)
+        words[..., :plan.weights.shape[-1]] = plan.weights
         table = np.zeros((0, TABLE_BYTES), np.int8) if plan.table is None else plan.table[None]
         _, weights, tables = pages[-1]
-        if weights.needs(plan.weights) > weight_capacity(plan, arch) \
-                or tables.needs(table) > TABLES:
+        if weights.needs(words) > weight_capacity(plan, arch) or tables.needs(table) > TABLES:
             weights, tables = _Pool(), _Pool()
             pages.append((index, weights, tables))
         source, target = storages[plan.source].layout, storages[plan.target].layout
@@ -96,7 +97,7 @@ def emit(plans, storages, arch):
             **loop_fields(loops),
             first_row=plan.first_row, first_column=plan.first_column,
             first_word=(source.base + plan.source_words) % 2**16,
-            first_weight=weights.add(plan.weights) if len(plan.weights) else 0,
+            first_weight=weights.add(words) if len(words) else 0,
             height=plan.height, row_bytes=plan.row_bytes, padding=plan.padding,
             unit=plan.unit, tap_rows=plan.tap_rows, tap_words=plan.tap_words,
             plane_words=plan.plane_words, plane_log2=plan.plane_log2, tail_bytes=plan.tail_bytes,

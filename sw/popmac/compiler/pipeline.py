@@ -103,7 +103,7 @@ def compile_graph(graph: Graph, arch: ArchConfig | str, *, fuse: bool = True) ->
     for simplify in (*PASSES, *(FUSING if fuse else ())):
         graph = simplify(graph).verify()
 
-    excluded, copied = {}, set()
+    excluded, copied, alone = {}, set(), set()
     while True:
         verdicts = place(graph, excluded)
         nodes    = [node for node in graph.nodes if node.name not in verdicts]
@@ -126,7 +126,12 @@ def compile_graph(graph: Graph, arch: ArchConfig | str, *, fuse: bool = True) ->
         if excluded.keys() - verdicts.keys():
             continue
         try:
-            return _assemble(graph, arch, verdicts, storages, plans)
+            return _assemble(graph, arch, verdicts, storages, plans, alone)
+        except _CrowdedError as error:
+            if error.node not in alone:
+                alone.add(error.node)
+            else:
+                excluded[error.node] = Verdict(str(error), "use a smaller input or another target")
         except _TooLargeError as error:
             excluded[error.node] = Verdict(str(error), "use a smaller model or a larger target")
 
@@ -139,17 +144,23 @@ class _TooLargeError(Exception):
         super().__init__(message)
 
 
-def _assemble(graph, arch, verdicts, storages, plans):
+class _CrowdedError(_TooLargeError):
+    """The tensors that a node needs, and those that are kept meanwhile, do not fit."""
+
+
+def _assemble(graph, arch, verdicts, storages, plans, alone):
     segments, layers, lifetimes = [], [], {}
 
     def keep(name, time):
         """Have the memory of tensor ``name`` at a time."""
         storage = storages[name]
-        first, last, _ = lifetimes.get(storage.tensors[0], (time, time, None))
-        lifetimes[storage.tensors[0]] = min(first, time), max(last, time), storage
+        _, spans = lifetimes.setdefault(storage.tensors[0], (storage, {}))
+        first, last = spans.get(len(segments), (time, time))
+        spans[len(segments)] = min(first, time), max(last, time)
 
-    # Time 2n + 1 is that of layer n: what it reads and what it writes must not overlap.
-    for host, nodes in cut(graph, verdicts):
+    # Time 4n + 2 is that of layer n: what it reads and what it writes must not overlap. Inputs
+    # of a segment are written before its first layer, outputs are read behind its last one.
+    for host, nodes in cut(graph, verdicts, alone):
         if host:
             segments.append(HostSegment(nodes=tuple(node.name for node in nodes)))
             continue
@@ -162,16 +173,16 @@ def _assemble(graph, arch, verdicts, storages, plans):
         outside.update(name for node in graph.nodes if node not in nodes for name in node.inputs)
         outputs = [name for node in nodes for name in node.outputs if name in outside]
         for name in inputs:
-            keep(name, 2 * first)
+            keep(name, 4 * first)
         for node in nodes:
             for plan in plans[node.name]:
-                time = 2 * len(layers) + 1
+                time = 4 * len(layers) + 2
                 for name in (plan.source, plan.second, plan.target):
                     if name is not None:
                         keep(name, time)
                 layers.append(plan)
         for name in outputs:
-            keep(name, 2 * len(layers))
+            keep(name, 4 * len(layers) - 1)
         if len(layers) > first:
             reshaped = {other: name for name in inputs for other in storages[name].tensors
                         if other in own}
@@ -183,12 +194,12 @@ def _assemble(graph, arch, verdicts, storages, plans):
                          for node in nodes}
 
     try:
-        bases = allocate([Lifetime(name, storage.words, first, last)
-                          for name, (first, last, storage) in lifetimes.items()],
+        bases = allocate([Lifetime(name, storage.words, tuple(spans.values()))
+                          for name, (storage, spans) in lifetimes.items()],
                          arch.activation_words)
     except MemoryFullError as error:
-        layer = layers[min(error.index // 2, len(layers) - 1)]
-        raise _TooLargeError(
+        layer = layers[min(error.index // 4, len(layers) - 1)]
+        raise _CrowdedError(
             layer.node, f"{error.words * arch.word_bytes} bytes of activations are needed at the "
             f"same time, but {arch.name} has {arch.activation_bytes}") from None
     placed   = {name: storage.at(bases[storage.tensors[0]]) for name, storage in storages.items()

@@ -39,7 +39,7 @@ class LayerPlan:
     zero_point, low, high : int
     group : int
         Channels that are written per pixel and block: see ``channels_log2``.
-    weights : ndarray of int8 (words, rows, columns)
+    weights : ndarray of int8 (words, rows, columns), or of fewer columns
         None are needed where there are 0 words.
     parameters : ndarray of uint8 (rows of program memory, isa.ROW_BYTES)
     shared : bool

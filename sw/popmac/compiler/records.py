@@ -8,7 +8,7 @@ from .. import isa
 __all__ = ["parameter_rows"]
 
 
-def parameter_rows(record, columns, **fields):
+def parameter_rows(record, columns, *, block=None, **fields):
     """Encode the parameters of channels, filled up to whole blocks.
 
     Parameters
@@ -16,7 +16,9 @@ def parameter_rows(record, columns, **fields):
     record : type
         :class:`popmac.isa.ChannelParameters` or :class:`popmac.isa.PairParameters`.
     columns : int
-        Channels per block.
+        Of the array: parameters per block.
+    block : int, optional
+        Channels per block, where they are fewer.
     fields : array_like of int, shape (channels,)
 
     Returns
@@ -29,5 +31,9 @@ def parameter_rows(record, columns, **fields):
     encoded = b"".join(
         record(**{name: values[i] for name, values in arrays.items()}).encode()
         .to_bytes(size, "little") for i in range(count))
-    encoded += bytes(size * (-count % columns))
-    return np.frombuffer(encoded, np.uint8).reshape(-1, isa.ROW_BYTES)
+    block   = block or columns
+    octets  = np.zeros((-(-count // block), columns, size), np.uint8)
+    filled  = np.zeros((len(octets) * block, size), np.uint8)
+    filled[:count] = np.frombuffer(encoded, np.uint8).reshape(count, size)
+    octets[:, :block] = filled.reshape(-1, block, size)
+    return octets.reshape(-1, isa.ROW_BYTES)

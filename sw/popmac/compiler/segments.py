@@ -3,7 +3,7 @@
 __all__ = ["cut"]
 
 
-def cut(graph, on_host):
+def cut(graph, on_host, alone=()):
     """Nodes in an order that changes between device and host as rarely as it can be seen to.
 
     Parameters
@@ -11,6 +11,9 @@ def cut(graph, on_host):
     graph : Graph
     on_host : container of str
         Names of the nodes that the host computes.
+    alone : container of str
+        Names of nodes that have a segment of their own, so that during their computation the
+        device needs to keep nothing else.
 
     Returns
     -------
@@ -37,4 +40,13 @@ def cut(graph, on_host):
         segments.append((host, taken))
         names   = {node.name for node in taken}
         waiting = [node for node in waiting if node.name not in names]
-    return segments
+    return [part for host, nodes in segments for part in _split(host, nodes, alone)]
+
+
+def _split(host, nodes, alone):
+    parts = [[]]
+    for node in nodes:
+        if parts[-1] and (node.name in alone or parts[-1][-1].name in alone):
+            parts.append([])
+        parts[-1].append(node)
+    return [(host, part) for part in parts]

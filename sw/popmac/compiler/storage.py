@@ -97,8 +97,6 @@ def resolve_storage(graph, nodes, arch, copied=()):
                         row_pitch=_row_pitch(graph, nodes, alike[first], find, arch))
         if names.keys() & bits:
             layout = bitwise(shape, arch)
-        if any(node.op in SUMS and name == node.output for node in nodes for name in names):
-            layout = replace(layout, spare=spare_words(layout, arch))
         layouts = dict.fromkeys(names, layout)
         if others:
             layouts = {name: None if layout.bits else
@@ -110,6 +108,9 @@ def resolve_storage(graph, nodes, arch, copied=()):
                             and node.inputs[0] in names:
                         failed[node.name] = "rows of the tensor do not fill words of memory"
                 continue
+        if any(node.op in SUMS and name == node.output for node in nodes for name in names):
+            layouts = {name: replace(layout, spare=spare_words(layout, arch))
+                       for name, layout in layouts.items()}
         words = max(layout.words for layout in layouts.values())
         storages.update({name: Storage(tuple(names), layout, words)
                          for name, layout in layouts.items()})

@@ -38,27 +38,17 @@ def find_place(program, others):
         What has to stay.
     """
     arch  = program.arch
-    word  = _first_gap(_words(program), arch.all_weight_words,
-                       [(place.word, _words(other)) for other, place in others])
+    word  = _first_gap(program.resident_words, arch.all_weight_words,
+                       [(place.word, other.resident_words) for other, place in others])
     row   = _first_gap(len(program.rows), arch.program_rows,
                        [(place.row, len(other.rows)) for other, place in others],
                        unit=isa.LAYER_ROWS)
-    table = _first_gap(_tables(program), TABLES,
-                       [(place.table, _tables(other)) for other, place in others])
+    table = _first_gap(program.resident_tables, TABLES,
+                       [(place.table, other.resident_tables) for other, place in others])
     if None in (word, row, table) or word + _binary_words(program) > arch.weight_words \
             or row // isa.LAYER_ROWS + len(program.layers) > isa.MAX_LAYERS:
         return None
     return Place(word, row, table)
-
-
-def _words(program):
-    """Weight words of the largest page."""
-    return max((page.words for page in program.pages), default=0)
-
-
-def _tables(program):
-    """Tables of the page with most of them."""
-    return max((page.tables for page in program.pages), default=0)
 
 
 def _binary_words(program):

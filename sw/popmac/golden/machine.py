@@ -142,14 +142,15 @@ class Machine:
                          for window, word in zip(windows, words)])
 
     def _parameters(self, layer, block):
-        """Parameters of an output block, as one array per field."""
+        """Parameters of an output block, as one array per field, with an entry per result."""
         pair     = isa.Unit(layer.unit).is_pair
+        results  = self.arch.rows if pair or layer.unit == isa.Unit.PRODUCT else self.arch.columns
         record   = isa.PairParameters if pair else isa.ChannelParameters
         channels = self.arch.columns
         first    = layer.parameters + block * channels // 2
         rows     = self.program[np.arange(first, first + channels // 2) % self.arch.program_rows]
         records  = [record.decode(_integer(half)) for half in rows.reshape(channels, -1)]
-        return {name: np.array([getattr(r, name) for r in records], np.int64)
+        return {name: np.array([getattr(r, name) for r in records[:results]], np.int64)
                 for name in vars(records[0])}
 
     def _write(self, layer, addresses, results):

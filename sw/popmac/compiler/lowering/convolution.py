@@ -33,24 +33,25 @@ def weight_words(kernel, source, arch, *, dilated=False):
 
     Returns
     -------
-    ndarray of int8 (output blocks, kernel rows, taps, input blocks, rows, columns)
+    ndarray of int8 (output blocks, kernel rows, taps, input blocks, rows, rows)
+        An output block is what a word of memory holds; further columns of the array are not used.
     """
     height, width, inputs, outputs = kernel.shape
-    rows, columns = arch.rows, arch.columns
-    blocks = -(-outputs // columns)
+    rows   = arch.rows
+    blocks = -(-outputs // rows)
     if source.group < rows:
-        taps   = np.zeros((height, width, source.group, blocks * columns), np.int8)
+        taps   = np.zeros((height, width, source.group, blocks * rows), np.int8)
         taps[:, :, :inputs, :outputs] = kernel
         if not dilated:
             taps = taps.reshape(height, 1, width * source.group, -1)
         steps  = -(-taps.shape[2] // rows)
-        words  = np.zeros((height, taps.shape[1], steps * rows, blocks * columns), np.int8)
+        words  = np.zeros((height, taps.shape[1], steps * rows, blocks * rows), np.int8)
         words[:, :, :taps.shape[2]] = taps
-        words  = words.reshape(height, taps.shape[1] * steps, 1, rows, blocks, columns)
+        words  = words.reshape(height, taps.shape[1] * steps, 1, rows, blocks, rows)
     else:
-        words  = np.zeros((height, width, source.blocks * rows, blocks * columns), np.int8)
+        words  = np.zeros((height, width, source.blocks * rows, blocks * rows), np.int8)
         words[:, :, :inputs, :outputs] = kernel
-        words  = words.reshape(height, width, source.blocks, rows, blocks, columns)
+        words  = words.reshape(height, width, source.blocks, rows, blocks, rows)
     return words.transpose(4, 0, 1, 2, 3, 5)
 
 
@@ -107,7 +108,7 @@ def _several_pixels(kernel, source, target, arch, *, stride, dilation):
     stride, dilation : int
         To the right.
     """
-    if target.group >= arch.columns or source.group >= arch.rows or dilation > 1:
+    if target.group >= arch.rows or source.group >= arch.rows or dilation > 1:
         return 1
 
     def cycles(count):
@@ -130,7 +131,7 @@ def array_plan(graph, node, arch, *, source, target, kernel, fitted, words, stri
         What the columns of the array sum up; all axes but the last are summed.
     fitted : Requantization
         Of as many channels.
-    words : ndarray of int8 (output blocks, kernel rows, taps, input blocks, rows, columns)
+    words : ndarray of int8 (output blocks, kernel rows, taps, input blocks, rows, rows)
         Weights, as :func:`weight_words` makes them.
     strides, dilation, before : (int, int)
     macs : int
@@ -172,8 +173,9 @@ def array_plan(graph, node, arch, *, source, target, kernel, fitted, words, stri
                               strides=(strides[0], strides[1] * pixels), dilation=dilation),
         "source_words": -before[0] * source.row_pitch,
         "height": source.height, "row_bytes": source.row_bytes,
-        "unit": isa.Unit.ARRAY, "weights": words.reshape(-1, arch.rows, arch.columns),
-        "parameters": parameter_rows(isa.ChannelParameters, arch.columns, **fields),
+        "unit": isa.Unit.ARRAY, "weights": words.reshape(-1, arch.rows, arch.rows),
+        "parameters": parameter_rows(isa.ChannelParameters, arch.columns, block=arch.rows,
+                                     **fields),
     } | place
     return LayerPlan(
         node=node.name, op=node.op, source=node.inputs[0], target=node.output,

@@ -17,7 +17,7 @@ def takes_words(graph, node, arch):
     channels = graph.tensors[node.inputs[0]].shape[3]
     # With fewer channels, pixels share words.
     return channels > arch.rows // 2 and node.attrs["depth_multiplier"] == 1 \
-        and node.attrs["dilation"][1] == 1 and arch.rows == arch.columns
+        and node.attrs["dilation"][1] == 1
 
 
 def row_pitch(words, dilation, arch):
@@ -72,15 +72,15 @@ def lower_depthwise_conv_2d(graph, node, storages, arch):
                                       output=loops["output_block"].output)
         return [plan]
 
-    words  = np.zeros((target.blocks, height, width, 1, arch.rows, arch.columns), np.int8)
-    block, column = np.divmod(np.arange(outputs), arch.columns)
+    words  = np.zeros((target.blocks, height, width, 1, arch.rows, arch.rows), np.int8)
+    block, column = np.divmod(np.arange(outputs), arch.rows)
     words[block, :, :, 0, reads % arch.rows, column] = weights.transpose(2, 0, 1)
 
     # Blocks of outputs go on together with their block of inputs only if there are as many.
     at_once = target.blocks if multiple == 1 or source.blocks == 1 else multiple
     plans   = []
     for first in range(0, target.blocks, at_once):
-        channels = slice(first * arch.columns, min((first + at_once) * arch.columns, outputs))
+        channels = slice(first * arch.rows, min((first + at_once) * arch.rows, outputs))
         here     = words[first:first + at_once]
         plan     = array_plan(
             graph, node, arch, kernel=weights[:, :, channels], fitted=fitted.of(channels),
@@ -99,10 +99,10 @@ def _tap_words(weights, blocks, arch):
     """Weights (height, width, channels) as words of steps that take several taps."""
     height, width, channels = weights.shape
     down, along = -(-height // 2), -(-width // arch.tap_columns)
-    taps = np.zeros((2 * down, along * arch.tap_columns, blocks * arch.columns), np.int8)
+    taps = np.zeros((2 * down, along * arch.tap_columns, blocks * arch.rows), np.int8)
     taps[:height, :width, :channels] = weights
-    taps = taps.reshape(down, 2, along, arch.tap_columns, blocks, arch.columns)
-    taps = taps.transpose(4, 0, 2, 1, 3, 5).reshape(blocks, down, along, 1, -1, arch.columns)
-    words = np.zeros((*taps.shape[:4], arch.rows, arch.columns), np.int8)
+    taps = taps.reshape(down, 2, along, arch.tap_columns, blocks, arch.rows)
+    taps = taps.transpose(4, 0, 2, 1, 3, 5).reshape(blocks, down, along, 1, -1, arch.rows)
+    words = np.zeros((*taps.shape[:4], arch.rows, arch.rows), np.int8)
     words[..., :2*taps.shape[4]:2, :] = taps
     return words

@@ -80,25 +80,25 @@ def _rounded(node, name, source, target, values, arch):
                 raise
 
     # A block of columns per block of channels, or one for words that several pixels share.
-    channels = np.arange(source.blocks * arch.columns) % source.group \
-        if source.blocks == 1 else np.arange(source.blocks * arch.columns)
+    channels = np.arange(source.blocks * arch.rows) % source.group \
+        if source.blocks == 1 else np.arange(source.blocks * arch.rows)
     channels = np.minimum(channels, len(falls) - 1)
     signs    = np.where(falls, -1, 1)[channels].reshape(source.blocks, -1)
     if np.all(signs == signs[0]):
         signs = signs[:1]
-    weights  = np.zeros((len(signs), arch.rows, arch.columns), np.int8)
+    weights  = np.zeros((len(signs), arch.rows, arch.rows), np.int8)
     weights[:, np.arange(arch.rows), np.arange(arch.rows)] = signs
     shared   = len(falls) == 1 or source.blocks == 1
     fields   = {"multiplier": fitted.multiplier, "shift": fitted.shift, "bias": -fitted.origin,
                 "offset_positive": fitted.offset_positive,
                 "offset_negative": fitted.offset_negative}
-    chosen   = channels[:arch.columns] if shared else channels
+    chosen   = channels[:arch.rows] if shared else channels
     loops, row_bytes = word_loops(source, target)
     loops["output_block"].strides["weight"] = int(len(signs) > 1)
     return LayerPlan(
         node=node.name, op=node.op, source=name, target=node.output, unit=isa.Unit.ARRAY,
         loops=loops, height=source.height, row_bytes=row_bytes, zero_point=fitted.zero_point,
         low=low, high=high, group=arch.word_bytes, weights=weights,
-        parameters=parameter_rows(isa.ChannelParameters, arch.columns,
+        parameters=parameter_rows(isa.ChannelParameters, arch.columns, block=arch.rows,
                                   **{key: array[chosen] for key, array in fields.items()}),
         shared=shared)

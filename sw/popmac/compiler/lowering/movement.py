@@ -1,6 +1,7 @@
 """Operators that copy parts of tensors to other places."""
 
 from ..nest import Loop
+from ..requantize import FitError
 from ..view import RESHAPES, image_shape
 from .copy import copy_box
 
@@ -82,6 +83,8 @@ def lower_reshape(graph, node, storages, arch):
     if node.output in storages[source].tensors:
         return []
     before, after = layouts = _layouts(storages, source, node.output)
+    if before.bits or after.bits:
+        raise FitError([0], "bits are not copied")
     rows, columns = max((before.height, before.width), (after.height, after.width))
     plans = copy_box(node, (source, node.output), layouts, arch,
                      size=(rows, columns, before.channels))

@@ -34,6 +34,18 @@ def _shape(call):
     return "Shape", [x], {}
 
 
+@reader("BROADCAST_TO")
+def _broadcast_to(call):
+    x, shape = call.operands(2)
+    shape = tuple(call.constant(shape, "shape"))
+    call.require(len(shape) >= len(x.shape)
+                 and all(n in (1, m) for n, m in zip(x.shape[::-1], shape[::-1])),
+                 f"it makes {shape} from {x.shape}")
+    call.makes(shape)
+    call.copies(x)
+    return "Broadcast", [x], {}
+
+
 @reader("TRANSPOSE")
 def _transpose(call):
     x, permutation = call.operands(2)
