@@ -1,6 +1,9 @@
 """Inputs from files."""
 
+import struct
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,12 @@ from ..errors import InputError
 
 
 __all__ = ["load_array", "load_inputs"]
+
+
+#: What zipfile and numpy raise for files that are damaged.
+_DAMAGED = (ValueError, EOFError, KeyError, MemoryError, NotImplementedError, OverflowError,
+            RuntimeError, SyntaxError, struct.error, tokenize.TokenError, zipfile.BadZipFile,
+            zlib.error)
 
 
 def _load(path, wanted):
@@ -22,8 +31,9 @@ def _load(path, wanted):
                     ", ".join(file.files))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
-    except (ValueError, EOFError, zipfile.BadZipFile, KeyError, NotImplementedError) as error:
-        raise InputError(f"{path}: is not an .npz file of arrays ({error})") from None
+    except _DAMAGED as error:
+        raise InputError(f"{path}: is not an .npz file of arrays "
+                         f"({' '.join(str(error).split())})") from None
 
 
 def load_array(path, name):
