@@ -28,7 +28,7 @@ def _load(path, wanted):
             if not hasattr(file, "files"):
                 raise InputError(f"{path}: is a single array; inputs are an .npz file")
             return ({name: file[name] for name in file.files if name in wanted},
-                    ", ".join(file.files))
+                    " ".join(", ".join(file.files).split()))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
     except _DAMAGED as error:
