@@ -25,8 +25,14 @@ from .lowering.movement import (
     lower_split,
     lower_strided_slice,
 )
-from .lowering.pooling import lower_average_pool_2d, lower_max_pool_2d, lower_mean
+from .lowering.pooling import (
+    lower_average_pool_2d,
+    lower_max_pool_2d,
+    lower_mean,
+    lower_reduce_max,
+)
 from .lowering.thresholds import SEGMENTS, THRESHOLDS, lower_segments, lower_thresholds
+from .lowering.transpose_conv import lower_transpose_conv
 from .macs import node_macs
 from .passes.expand_operands import expand_operands
 from .passes.fold_pad import fold_pad
@@ -61,6 +67,8 @@ LOWERINGS = {
     "AveragePool2D":         lower_average_pool_2d,
     "MaxPool2D":             lower_max_pool_2d,
     "Mean":                  lower_mean,
+    "ReduceMax":             lower_reduce_max,
+    "TransposeConv":         lower_transpose_conv,
     "Add":                   _lower_arithmetic(lower_sum),
     "Sub":                   _lower_arithmetic(lower_sum),
     "Mul":                   _lower_arithmetic(lower_product),
