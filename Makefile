@@ -12,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .PHONY: demo test test-all bench lint clean
 
-demo: $(VENV)/sim
+demo: $(VENV)/sim,onnx
 	$(BIN)/popmac demo
 
 test: $(VENV)/dev lint
@@ -28,7 +28,7 @@ lint: $(VENV)/dev
 	$(BIN)/ruff check .
 
 # The file is older than pyproject.toml if dependencies may have changed.
-$(VENV)/sim $(VENV)/dev: pyproject.toml
+$(VENV)/sim $(VENV)/sim,onnx $(VENV)/dev: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "popmac needs Python 3.11 or newer; try: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \

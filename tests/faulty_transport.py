@@ -15,8 +15,8 @@ class FaultyTransport:
         Carries what is left.
     rng : numpy.random.Generator
     rate : float
-        Share of bytes that are flipped or dropped, or at which one is inserted or some are
-        repeated.
+        Share of bytes that are flipped or dropped, or at which one is inserted, some are repeated,
+        or some change places with those behind them.
     disconnect_after : int, optional
         Bytes sent after which the link is gone.
 
@@ -30,7 +30,8 @@ class FaultyTransport:
         self.transport = transport
         self.rate = rate
         self.disconnect_after = disconnect_after
-        self.faults = dict.fromkeys(["flip", "drop", "insert", "repeat", "delay", "split"], 0)
+        self.faults = dict.fromkeys(
+            ["flip", "drop", "insert", "repeat", "reorder", "delay", "split"], 0)
         self._rng  = rng
         self._sent = b"" # held back on the way to the device
         self._got  = b"" # and on the way from it
@@ -47,7 +48,7 @@ class FaultyTransport:
             result += data[start:place]
             start = place + 1
             byte = data[place:start]
-            match self._count(self._rng.choice(["flip", "drop", "insert", "repeat"])):
+            match self._count(self._rng.choice(["flip", "drop", "insert", "repeat", "reorder"])):
                 case "flip":
                     result.append(byte[0] ^ 1 << int(self._rng.integers(8)))
                 case "insert":
@@ -55,6 +56,10 @@ class FaultyTransport:
                 case "repeat":
                     result += byte
                     result += result[-int(self._rng.integers(1, 60)):]
+                case "reorder":
+                    result += byte
+                    place = -int(self._rng.integers(1, 60))
+                    result[place:] = result[place:][::-1]
         return bytes(result + data[start:])
 
     def _cut(self, data):

@@ -93,14 +93,16 @@ class Accelerator(wiring.Component):
         m.d.sync += self.host.busy.eq(self.host.run.valid & self.host.run.ready
                                       | sequencer.run.valid | sequencer.busy)
 
-        # Whatever the host does has had its effect when a layer would have, too.
-        quiet = Signal(range(drain + 1))
-        with m.If(self.host.busy | self.host.run.valid | host_port.write.valid
-                  | host_port.read.valid | ~host_port.read.ready):
+        # Whatever the host writes has had its effect when a layer would have, too. A read has none,
+        # and waits for the link most of the time.
+        quiet   = Signal(range(drain + 1))
+        blocked = host_port.data.valid & ~host_port.data.ready
+        reading = ~blocked & (host_port.read.valid | ~host_port.read.ready)
+        with m.If(self.host.busy | self.host.run.valid | host_port.write.valid):
             m.d.sync += quiet.eq(drain)
         with m.Elif(quiet != 0):
             m.d.sync += quiet.eq(quiet - 1)
-        m.d.comb += self.idle.eq(quiet == 0)
+        m.d.comb += self.idle.eq((quiet == 0) & ~reading)
 
         # Program memory.
         for client, (request, replied) in enumerate([

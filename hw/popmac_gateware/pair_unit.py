@@ -99,7 +99,7 @@ class PairUnit(wiring.Component):
             flip  = hop(m, inverted, name=f"inverted_{group}")
             for i in range(group, group + 4):
                 new  = window[i] | Mux(join & ~start, held[i], 0)
-                keep = ~start & (~one | (~join & (held[i] > new)))
+                keep = ~start & (~one | (~join & (held[i] > window[i])))
                 with m.If(valid & ~keep):
                     m.d.sync += held[i].eq(new)
                 with m.If(end):

@@ -85,7 +85,13 @@ class Writeback(wiring.Component):
         earlier = Signal(lanes * (arch.phases_per_byte - 1), reset_less=True)
         byte    = Cat(earlier, (self.results.data[i][0] for i in range(lanes)))
         m.d.sync += earlier.eq(byte[lanes:])
-        with m.If(self.output.bits):
+        with m.If(~self.output.bits):
+            # Phases of a plane behind its last channel have nothing to write.
+            for p in range(1, arch.phases):
+                least = (p * lanes).bit_length()
+                with m.If((phase == p) & (self.output.channels_log2 < least)):
+                    m.d.sync += s1_results.valid.eq(0)
+        with m.Else():
             m.d.sync += [
                 s1_results.data[0].eq(byte),
                 s1_results.valid.eq(self.results.valid & (

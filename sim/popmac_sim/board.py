@@ -15,9 +15,11 @@ from .verilated import Simulation, build
 __all__ = ["GATEWARE", "SimulatedBoard", "build_board", "open_board"]
 
 
-#: Sources of everything that the gateware is made of, for :func:`popmac_sim.verilated.build`.
+#: Sources of everything that the core is made of, for :func:`popmac_sim.verilated.build`; what is
+#: around it on boards and in builds is not simulated.
 GATEWARE = [
-    Path(popmac_gateware.__file__).parent,
+    *(path for path in sorted(Path(popmac_gateware.__file__).parent.iterdir())
+      if path.suffix == ".py" or path.name in ("link", "primitives")),
     *(Path(module.__file__) for module in (popmac.arch, popmac.isa, popmac.protocol)),
 ]
 

@@ -44,9 +44,11 @@ class TcpPort:
     """
 
     def __init__(self, host, port):
+        if port >= 2**16:
+            raise ToolError(f"cannot listen on {host}:{port}: ports end at {2**16 - 1}")
         try:
             self._listener = socket.create_server((host, port))
-        except (OSError, OverflowError) as error:
+        except OSError as error:
             raise ToolError(f"cannot listen on {host}:{port}: {error}") from None
         self._client  = None
         self._leaving = [] # refused clients, and when to give them up

@@ -158,6 +158,11 @@ class ArchConfig:
         return self.rows * self.columns
 
     @property
+    def binary_macs_per_cycle(self):
+        """Binary multiply-accumulates per cycle."""
+        return self.rows * self.bits_per_byte * self.columns * self.planes
+
+    @property
     def cycles_per_byte(self):
         """Clock cycles that a byte takes on the link: 8 data bits, a start bit, a stop bit."""
         return self.clock_hz * 10 // self.baud

@@ -202,7 +202,8 @@ class Layer(Record):
     after_row:     int = _bits(18)
     after_block:   int = _bits(18)
     #: Results per pixel are written in groups of this many channels: a power of two, as log2.
-    #: Fewer than ``lanes``: only so many of the first phase; otherwise ``lanes`` in each phase.
+    #: Fewer than ``lanes``: only so many of the first phase of each plane; otherwise ``lanes`` in
+    #: each phase, as long as there are channels.
     channels_log2: int = _bits(3)
     #: Results are bits: the lowest of each, up to eight channels of a block in a byte, the first
     #: one lowest.

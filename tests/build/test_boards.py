@@ -1,5 +1,6 @@
 """Boards: constraints, clocks."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from popmac.arch import TARGETS
 from popmac_gateware.boards.board import Board
 from popmac_gateware.boards.platforms import BOARDS
+from popmac_gateware.build.devices import DEVICES
 from popmac_gateware.primitives.pll import pll_dividers
 
 
@@ -17,15 +19,34 @@ def statements(text):
     return {line for line in text.splitlines() if line and not line.startswith("#")}
 
 
+@pytest.fixture(scope="module")
+def plan():
+    """What a target's platform makes of it."""
+    @cache
+    def plan(target):
+        return BOARDS[target].platform().prepare(Board(TARGETS[target]), "top")
+    return plan
+
+
 @pytest.mark.parametrize("file, target", [("ulx3s.lpf", "ulx3s-12f"),
                                           ("icepi-zero.lpf", "icepi-zero")])
-def test_constraints_are_those_of_the_platform(file, target):
-    plan = BOARDS[target].platform().prepare(Board(TARGETS[target]), "top")
-    assert statements((CONSTRAINTS / file).read_text()) == statements(plan.files["top.lpf"])
+def test_constraints_are_those_of_the_platform(file, target, plan):
+    assert statements((CONSTRAINTS / file).read_text()) == \
+        statements(plan(target).files["top.lpf"])
 
 
 def test_every_target_has_a_board():
     assert set(BOARDS) == set(TARGETS)
+
+
+@pytest.mark.parametrize("target", ["ulx3s-12f", "ulx3s-25f", "ulx3s-45f", "ulx3s-85f",
+                                    "icepi-zero"])
+def test_every_target_fits_its_chip(target, plan):
+    netlist   = plan(target).files["top.il"]
+    available = DEVICES[BOARDS[target].platform.device].available
+    buffer    = -(-TARGETS[target].receive_bytes // 2048) + 1 # inferred, its marks included
+    assert netlist.count("cell \\DP16KD ") + buffer <= available["ebr"]
+    assert netlist.count("cell \\MULT18X18D ") <= available["dsp"]
 
 
 @pytest.mark.parametrize("to_hz", [25_000_000, 50_000_000, 87_500_000, 100_000_000, 112_500_000,

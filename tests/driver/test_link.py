@@ -68,7 +68,7 @@ def test_everything_is_executed_once(rng, rate):
     link      = Link(transport, timeout=0.02, retries=50, frame_bytes=100)
     assert link.hello().arch == ARCH
     random_commands(rng, link, CountingCore(), 400)
-    errors = sum(transport.faults[kind] for kind in ("flip", "drop", "insert", "repeat"))
+    errors = sum(transport.faults[kind] for kind in ("flip", "drop", "insert", "repeat", "reorder"))
     assert (errors > 20) == (rate > 0)
     assert link.status().repeated > 0 or rate == 0
 

@@ -36,7 +36,9 @@ def test_operator_is_bit_exact(op, rng):
 
 
 def test_all_operators_are_tried():
-    assert set(layers.OPERATORS) - set(operator_models.MODELS) == {"Shape"}
+    others = {"Shape"} | {name for name, function in layers.OPERATORS.items()
+                          if function.__module__.endswith(".thresholds")} # see test_qonnx.py
+    assert set(layers.OPERATORS) - set(operator_models.MODELS) == others
 
 
 def assert_table_like_reference(op, x_scale, x_zero_point, scale, zero_point, **options):

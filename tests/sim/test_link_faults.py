@@ -27,7 +27,7 @@ def test_everything_is_executed_once(rng, link_library, rate):
     link, transport, board = open_link(link_library, rng, rate=rate)
     link.hello()
     random_commands(rng, link, CountingCore(), 400)
-    errors = sum(transport.faults[kind] for kind in ("flip", "drop", "insert", "repeat"))
+    errors = sum(transport.faults[kind] for kind in ("flip", "drop", "insert", "repeat", "reorder"))
     assert (errors > 20) == (rate >= 1e-3)
     if rate == 0:
         assert (link.bytes_sent, link.bytes_received) == (board.bytes_in, board.bytes_out)

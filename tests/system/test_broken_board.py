@@ -9,6 +9,7 @@ import popmac
 from popmac.arch import target
 from popmac.driver.device import Device
 from popmac.driver.link import Link
+from popmac.selftest import selftest
 from popmac.verify import verify
 from popmac_gateware.core import Core
 from popmac_sim.board import SimulatedBoard
@@ -53,6 +54,40 @@ def test_one_bit_of_one_weight(verilog, digits, images, tmp_path, layer):
     assert difference.stage == "device"
     assert difference.layer == program.layers[layer].node
     assert difference.channel % 4 == column
+
+
+def broken(verilog, pattern, replacement):
+    """Verilog in which the only place that matches is another."""
+    verilog, count = re.subn(pattern, replacement, verilog)
+    assert count == 1
+    return verilog
+
+
+def stuck_bit(verilog, memory, address, bit, width):
+    """Verilog in which a bit of a memory always reads as 1."""
+    return broken(verilog, rf"<= (\\{re.escape(memory)} \[(.*)\]);",
+                  rf"<= \1 | (\2 == {address} ? {width}'d{1 << bit} : {width}'d0);")
+
+
+@pytest.mark.parametrize("item, fault", [
+    ("weight memory", lambda verilog: flip_weight_bit(verilog, row=3, column=1, word=777, bit=0)),
+    pytest.param("activation memory", lambda verilog: stuck_bit(
+        verilog, "accelerator.memory.bank_5.mem", 99, 17, 32), marks=pytest.mark.slow),
+    pytest.param("program memory", lambda verilog: stuck_bit(
+        verilog, "accelerator.program.ram.mem", 1023, 287, 288), marks=pytest.mark.slow),
+    # The lowest bit of the partial sum between two tiles, cut.
+    pytest.param("Conv2D, 40 channels", lambda verilog: broken(
+        verilog, r"(\\accelerator\.array\.tile_1_0\.pe_1\.o_psum  <= )(\S+)\[17:0\];",
+        r"\1{\2[17:1], 1'b0};"), marks=pytest.mark.slow),
+], ids=lambda value: value if isinstance(value, str) else "")
+def test_selftest_names_what_is_broken(verilog, tmp_path, item, fault):
+    with board(fault(verilog), tmp_path) as device:
+        items = {i.name: i for i in selftest(device)}
+    failed = [name for name, i in items.items() if not i.passed]
+    if "memory" in item:
+        assert failed[0] == item
+    else:
+        assert item in failed and "activation memory" not in failed
 
 
 def first_weight_word(program, layer):

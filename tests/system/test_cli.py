@@ -5,6 +5,8 @@ import pytest
 
 import popmac
 from popmac.cli import main
+from popmac.driver.golden import GoldenCore
+from popmac.protocol import Space
 
 
 @pytest.fixture
@@ -94,7 +96,7 @@ def test_inputs_may_be_called_x(capsys, digits, images, tmp_path):
 def test_demo(capsys):
     status, out, _ = run(capsys, "demo", "--device", "sim:tiny?link=fast", "--images", "20")
     assert status == 0
-    for expected in ("accuracy:", "bit-exact: 20 of 20", "cycles", " us at 100 MHz", "array"):
+    for expected in ("accuracy ", "bit-exact: 20 of 20", "cycles", "us at 100 MHz", "array"):
         assert expected in out
 
 
@@ -187,6 +189,38 @@ def test_usage(capsys):
     for command in ("check", "compile", "run", "verify", "demo", "bench"):
         status, out, _ = run(capsys, command, "--help")
         assert status == 0 and "--json" in out
+
+
+@pytest.mark.parametrize("device", ["golden:tiny", "sim:tiny?link=fast"])
+def test_selftest(capsys, device):
+    status, out, _ = run(capsys, "selftest", "--device", device, "--json")
+    result = json.loads(out)
+    assert status == 0 and result["passed"] and result["failed"] == []
+    assert len(result["items"]) > 15
+    assert all("left to the host" not in item["detail"] for item in result["items"])
+
+
+def test_selftest_says_what_is_wrong(capsys, monkeypatch):
+    monkeypatch.setattr("popmac.selftest.items.OPERATORS", {})
+    def spoil(self, space, address, length, read=GoldenCore.read):
+        octets = bytearray(read(self, space, address, length))
+        if space == Space.PROGRAM and address == 0:
+            octets[5] |= 0x10
+        return bytes(octets)
+    monkeypatch.setattr(GoldenCore, "read", spoil)
+    status, out, _ = run(capsys, "selftest", "--device", "golden:tiny")
+    assert status == 1 and "FAILED: program memory\n" in out
+    assert "byte 0x5 reads as" in out
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["huge"], "there is no target 'huge'"),
+    (["tiny", "--tcp", "nowhere"], "--tcp must be HOST:PORT, not 'nowhere'"),
+    (["tiny", "--tcp", "127.0.0.1:99999"], "cannot listen on 127.0.0.1:99999"),
+    (["tiny", "--pty", "/"], "/: File exists"),
+])
+def test_device_server_refuses(capsys, arguments, message):
+    assert_refused(capsys, message, "device-server", *arguments)
 
 
 def test_profile(capsys, digits, inputs, tmp_path):

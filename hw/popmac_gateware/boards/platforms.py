@@ -32,10 +32,11 @@ class Support:
 
 #: By name of target.
 BOARDS = {
-    "tiny":       Support(ULX3S_25F_Platform, "ulx3s"),
-    "ulx3s-12f":  Support(ULX3S_12F_Platform, "ulx3s"),
-    "ulx3s-25f":  Support(ULX3S_25F_Platform, "ulx3s"),
-    "ulx3s-45f":  Support(ULX3S_45F_Platform, "ulx3s"),
-    "ulx3s-85f":  Support(ULX3S_85F_Platform, "ulx3s"),
-    "icepi-zero": Support(IcepiZero1_3Platform, "icepi-zero"),
+    "tiny":             Support(ULX3S_25F_Platform, "ulx3s"),
+    "ulx3s-12f":        Support(ULX3S_12F_Platform, "ulx3s"),
+    "ulx3s-25f":        Support(ULX3S_25F_Platform, "ulx3s"),
+    "ulx3s-45f":        Support(ULX3S_45F_Platform, "ulx3s"),
+    "ulx3s-85f":        Support(ULX3S_85F_Platform, "ulx3s"),
+    "ulx3s-85f-binary": Support(ULX3S_85F_Platform, "ulx3s"),
+    "icepi-zero":       Support(IcepiZero1_3Platform, "icepi-zero"),
 }

@@ -84,6 +84,7 @@ class Endpoint(wiring.Component):
         wiring.connect(m, wiring.flipped(self.o), enframer.o)
         wiring.connect(m, wiring.flipped(self.bus), executor.bus)
         m.d.comb += executor.urgent.eq(buffer.urgent)
-        m.d.comb += self.idle.eq(buffer.idle & executor.idle & enframer.idle)
+        moving = Cat(buffer.o.valid & buffer.o.ready, executor.o.valid & executor.o.ready)
+        m.d.comb += self.idle.eq(buffer.idle & executor.idle & enframer.idle & ~moving.any())
 
         return m

@@ -39,8 +39,8 @@ def execute(options):
 
     graph = load(options.model or files("popmac") / "zoo" / "digits.tflite")
     rng   = np.random.default_rng(0)
-    x     = {name: rng.integers(-128, 128, graph.tensors[name].shape).astype(np.int8)
-             for name in graph.inputs}
+    x     = {name: rng.integers(-128, 128, graph.tensors[name].shape)
+             .astype(graph.tensors[name].dtype) for name in graph.inputs}
     board = SimulatedBoard(build_board(arch), arch, fast=True)
     with Device(Link(board)) as device:
         session = device.load(graph)
@@ -51,8 +51,12 @@ def execute(options):
             session.run(x)
         speed   = (board.simulated - cycles) / (time.process_time() - begin)
         count   = session.counters["cycles"]
+        layers  = [{"name": row["name"], "op": row["op"], "cycles": row["cycles"],
+                    "macs_per_cycle": row["macs"] / row["cycles"]}
+                   for row in session.counters["layers"] if row["macs"]]
     result = {"target": arch.name, "build_seconds": build, "cycles_per_second": speed,
-              "model": graph.name, "cycles": count}
+              "model": graph.name, "cycles": count, "int8_macs_per_cycle": arch.macs_per_cycle,
+              "binary_macs_per_cycle": arch.binary_macs_per_cycle, "layers": layers}
     if options.json:
         print_json(result)
     else:
@@ -60,4 +64,11 @@ def execute(options):
             ("build, from sources to library", f"{build:.0f} s"),
             (f"speed with {graph.name}, one core", f"{speed:,.0f} cycles/s"),
             ("cycles of an inference", f"{count:,}"),
+            ("INT8 MACs per cycle, at most", arch.macs_per_cycle),
+            ("binary MACs per cycle, at most", f"{arch.binary_macs_per_cycle:,}"),
+            (".. in relation to INT8", f"{arch.binary_macs_per_cycle / arch.macs_per_cycle:g}"),
         ])
+        print_table(f"{graph.name}, layer by layer",
+                    ["layer", "operator", ">cycles", ">MACs per cycle", ">x INT8 peak"],
+                    [(row["name"], row["op"], row["cycles"], f"{row['macs_per_cycle']:,.0f}",
+                      f"{row['macs_per_cycle'] / arch.macs_per_cycle:.2f}") for row in layers])

@@ -11,6 +11,7 @@ from . import (
     compile,
     demo,
     device_server,
+    devices,
     evaluate,
     export,
     profile,
@@ -25,7 +26,7 @@ __all__ = ["main"]
 
 
 COMMANDS = [demo, check, compile, run, verify, profile, evaluate, build, program, export,
-            device_server, selftest, bench]
+            device_server, devices, selftest, bench]
 
 
 def main(arguments=None):

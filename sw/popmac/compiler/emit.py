@@ -10,7 +10,7 @@ from ..program import Page
 from .nest import loop_fields
 
 
-__all__ = ["Image", "emit"]
+__all__ = ["Image", "emit", "weight_capacity"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,6 +55,11 @@ class _Pool:
         return self.size + (0 if array.tobytes() in self._where else len(array))
 
 
+def weight_capacity(plan, arch):
+    """Weight words that a layer can read: the binary engine has none in distributed RAM."""
+    return arch.weight_words if plan.unit == isa.Unit.BINARY else arch.all_weight_words
+
+
 def emit(plans, storages, arch):
     """Contents of weight and program memory for ``plans``, in order.
 
@@ -80,7 +85,7 @@ def emit(plans, storages, arch):
         words[..., :plan.weights.shape[-1]] = plan.weights
         table = np.zeros((0, TABLE_BYTES), np.int8) if plan.table is None else plan.table[None]
         _, weights, tables = pages[-1]
-        if weights.needs(words) > arch.all_weight_words or tables.needs(table) > TABLES:
+        if weights.needs(words) > weight_capacity(plan, arch) or tables.needs(table) > TABLES:
             weights, tables = _Pool(), _Pool()
             pages.append((index, weights, tables))
         source, target = storages[plan.source].layout, storages[plan.target].layout

@@ -1,5 +1,6 @@
 """Where programs are in the memories of a device, several of them at once if they fit."""
 
+import math
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -44,9 +45,27 @@ def find_place(program, others):
                        unit=isa.LAYER_ROWS)
     table = _first_gap(program.resident_tables, TABLES,
                        [(place.table, other.resident_tables) for other, place in others])
-    if None in (word, row, table) or row // isa.LAYER_ROWS + len(program.layers) > isa.MAX_LAYERS:
+    if None in (word, row, table) or word + _binary_words(program) > arch.weight_words \
+            or row // isa.LAYER_ROWS + len(program.layers) > isa.MAX_LAYERS:
         return None
     return Place(word, row, table)
+
+
+def _binary_words(program):
+    """Weight words that must be in block RAM, which the binary engine alone reads."""
+    needed = 0
+    for index in range(len(program.layers)):
+        layer = _layer(program.rows, index)
+        if layer.unit == isa.Unit.BINARY:
+            steps  = [layer.input_block, layer.kernel_column, layer.kernel_row, layer.output_block]
+            needed = max(needed, layer.first_weight + math.prod(level.last + 1 for level in steps))
+    return needed
+
+
+def _layer(rows, index):
+    first = index * isa.LAYER_ROWS
+    octets = rows[first:first + isa.COUNTER_ROW].tobytes()
+    return isa.Layer.decode(int.from_bytes(octets, "little"))
 
 
 def _first_gap(size, limit, taken, unit=1):
@@ -69,7 +88,7 @@ def relocated(program, place):
     size = isa.COUNTER_ROW * isa.ROW_BYTES
     for index in range(len(program.layers)):
         descriptor = slice(index * isa.LAYER_ROWS, index * isa.LAYER_ROWS + isa.COUNTER_ROW)
-        layer = isa.Layer.decode(int.from_bytes(rows[descriptor].tobytes(), "little"))
+        layer = _layer(rows, index)
         layer = replace(layer, parameters=layer.parameters + place.row,
                         first_weight=(layer.first_weight + place.word) % 2**16,
                         table=layer.table + place.table * layer.use_table)

@@ -287,12 +287,11 @@ class Session:
         self._page = None # until all is written
         arch    = self.program.arch
         weights, tables = self.program.page_bytes(page)
-        pending = [
+        behind  = arch.all_weight_words * arch.weight_word_bytes # the tables
+        for write in [
             self._link.post_write(Space.WEIGHT, self.place.word * arch.weight_word_bytes, weights),
-            self._link.post_write(Space.WEIGHT, arch.all_weight_words * arch.weight_word_bytes
-                                  + self.place.table * TABLE_BYTES, tables),
-        ]
-        for write in pending:
+            self._link.post_write(Space.WEIGHT, behind + self.place.table * TABLE_BYTES, tables),
+        ]:
             write.result()
         self._page = page
 

@@ -166,6 +166,8 @@ class Machine:
             phases   //= planes
             addresses = (addresses[:, None] + (np.arange(planes) << layer.plane_log2)).reshape(-1)
             results   = results.reshape(len(addresses), -1)
+        phases = min(phases, max(1, (1 << layer.channels_log2) // lanes)) if not layer.bits \
+            else phases
         if layer.bits:
             lanes, group = 1, 1
             phases  = phases // self.arch.phases_per_byte

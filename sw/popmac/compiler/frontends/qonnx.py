@@ -568,7 +568,8 @@ class _Loader:
         table = self._evaluate(value.nodes, {**self._constants_of(value.nodes),
                                              value.source: real})[last]
         whole = self._tensor(value.source if value.nodes else f"{name} (sums)", value.shape,
-                             "int32")
+                             "int32", scale=value.scale.astype(np.float32), axis=1,
+                             zero_point=np.zeros(channels, np.int64))
         split = {"first": int(sums[0]), "step": value.step,
                  "segments": -(-(len(sums) - 1) // 255)}
         parts = self._coded(f"{whole.name} (segments)",
