@@ -1,5 +1,6 @@
 # make demo   a trained network on the simulated board, compared with its reference
 # make test   the tests
+# make prove  proofs of what could be wrong in one case of a billion; some take minutes
 # make bench  what the simulated board takes
 # make lint   ruff
 #
@@ -10,7 +11,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test test-all bench lint clean
+.PHONY: demo test test-all prove bench lint clean
 
 demo: $(VENV)/sim,onnx
 	$(BIN)/popmac demo
@@ -20,6 +21,9 @@ test: $(VENV)/dev lint
 
 test-all: $(VENV)/dev lint
 	$(PYTEST)
+
+prove: $(VENV)/dev
+	$(PYTEST) tests/formal
 
 bench: $(VENV)/sim
 	$(BIN)/popmac bench

@@ -265,3 +265,17 @@ def _greatest(builder, rng, history):
     partner = builder.unary("QUANTIZE", partners[rng.integers(len(partners))], scale=x.scale,
                             zero_point=x.zero_point)
     return builder.binary("MAXIMUM", x, partner)
+
+
+@_layer
+def _transposed_convolution(builder, rng, history):
+    x = history[-1]
+    if max(x.shape[1:3]) > 6:
+        return None
+    channels = int(rng.choice([4, 8]))
+    depth    = 9 * x.shape[3] // 4
+    return builder.transpose_conv(
+        x, shape=(1, 2 * x.shape[1], 2 * x.shape[2], channels), strides=(2, 2), padding="same",
+        **dict(zip(("weights", "bias"),
+                   _weights(rng, (channels, 3, 3, x.shape[3]), channels, depth))),
+        **_scales(rng, x, channels, depth, _activation(rng)))

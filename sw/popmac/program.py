@@ -278,11 +278,15 @@ class Program:
         check(self.rows.dtype == np.uint8 and self.rows.ndim == 2
               and self.rows.shape[1] == isa.ROW_BYTES and len(self.rows) <= arch.program_rows
               and len(self.rows) >= len(self.layers) * isa.LAYER_ROWS, "rows do not fit")
+        check(all(tensor.dtype in DTYPES for tensor in graph.tensors.values()),
+              "a tensor has an unknown type")
         for name, layout in self.layouts.items():
             check(name in graph.tensors, f"there is no tensor {name!r}")
             check(layout.word_bytes == arch.word_bytes and 0 < layout.group <= arch.word_bytes
                   and min(layout.height, layout.width, layout.channels) > 0
+                  and min(layout.pixel_pitch, layout.row_pitch, layout.block_pitch) >= 0
                   and layout.base + layout.words <= arch.activation_words
+                  and layout.height * layout.width * layout.channels <= 8 * arch.activation_bytes
                   and layout.bits in (0, arch.bits_per_byte)
                   and layout.height * layout.width * layout.channels
                   == int(np.prod(graph.tensors[name].shape)), f"layout of {name!r} does not fit")
@@ -290,6 +294,8 @@ class Program:
         for segment in self.segments:
             if isinstance(segment, HostSegment):
                 check(set(segment.nodes) <= names, "a node is missing")
+                check(set(segment.nodes) <= {fallback.node for fallback in self.fallbacks},
+                      "a node runs on the host for no reason")
             else:
                 check(segment.first <= segment.last < len(self.layers), "a layer is missing")
                 check({*segment.inputs, *segment.outputs} <= set(self.layouts),
@@ -300,10 +306,28 @@ class Program:
         for layer in self.layers:
             check(layer.tensors and set(layer.tensors) <= set(self.layouts),
                   "a tensor has no layout")
+            check(min(layer.macs, layer.weight_words) >= 0 and layer.cycles > 0,
+                  "a layer takes no time")
         for node in graph.nodes:
             check(all(n in graph.tensors for n in (*node.inputs, *node.outputs) if n),
                   "a tensor is missing")
         check({*graph.inputs, *graph.outputs} <= set(graph.tensors), "a tensor is missing")
+        self._check_order(check)
+
+    def _check_order(self, check):
+        """Check that nothing is read before it is computed."""
+        known = {*self.graph.inputs, "",
+                 *(name for name, tensor in self.graph.tensors.items() if tensor.is_constant)}
+        nodes = {node.name: node for node in self.graph.nodes}
+        for segment in self.segments:
+            if isinstance(segment, DeviceSegment):
+                check(set(segment.inputs) <= known, "a tensor is read before it is computed")
+                known.update(segment.outputs)
+                continue
+            for node in (nodes[name] for name in segment.nodes):
+                check(set(node.inputs) <= known, "a tensor is read before it is computed")
+                known.update(node.outputs)
+        check(set(self.graph.outputs) <= known, "an output is never computed")
 
     def save(self, path):
         """Write the program to a file."""

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from operator_models import random_inputs
+from operator_models import random_inputs, random_model
 from tflite_models import ModelBuilder
 
 from popmac.compiler.frontends.tflite import load_tflite
 from popmac.compiler.passes.expand_operands import expand_operands
 from popmac.compiler.passes.fold_pad import fold_pad
+from popmac.compiler.passes.tile_rows import can_tile, tile_rows
 from popmac.golden import layers
 
 
@@ -91,3 +92,28 @@ def test_expands_values_per_channel(rng, second):
 def test_leaves_operands_alone(reason, second, constant):
     graph = product([(1, 4, 5, 6), second], constant=constant)
     assert expand_operands(graph).nodes == graph.nodes, reason
+
+
+@pytest.mark.parametrize("op", ["Conv2D", "DepthwiseConv2D", "AveragePool2D", "MaxPool2D", "Add",
+                                "Mul", "Logistic"])
+def test_tiles_rows(rng, op):
+    tiled = 0
+    for _ in range(30):
+        before = load_tflite(random_model(op, rng), op)
+        node,  = before.nodes
+        if not can_tile(before, node):
+            continue
+        height = before.tensors[node.output].shape[1]
+        parts  = int(rng.integers(2, height + 1))
+        after, moving = tile_rows(before, node, parts)
+        assert [n.op for n in after.nodes].count(op) == parts
+        assert set(moving) == {n.name for n in after.nodes if n.op != op}
+        assert_equivalent(before, after, rng)
+        tiled += 1
+    assert tiled > 5
+
+
+def test_windows_in_the_padding_are_not_tiled(rng):
+    graph = fold_pad(padded_convolution(rng, padding=((0, 0), (7, 0), (0, 0), (0, 0))))
+    node, = graph.nodes
+    assert not can_tile(graph, node)

@@ -11,23 +11,25 @@ from popmac_gateware.address_generator import AddressGenerator
 from popmac_sim.testbench import simulate
 
 
-ARCH = replace(target("tiny"), activation_words=256)
+ARCHS = [replace(target("tiny"), activation_words=256),
+         replace(target("tiny"), activation_words=256, rows=16, columns=16)]
 
 
-def random_layer(rng):
+def random_layer(rng, arch):
     def stride(limit):
         return int(rng.integers(-limit, limit))
 
     # Steps of depthwise layers begin on words.
     unit  = (isa.Unit.ARRAY, isa.Unit.DEPTHWISE)[rng.integers(2)]
-    unit_bytes = ARCH.rows if unit == isa.Unit.DEPTHWISE else 1
+    unit_bytes = arch.rows if unit == isa.Unit.DEPTHWISE else 1
     loops = {name: Loop(int(rng.integers(1, 4)), row=stride(4), column=stride(8) * unit_bytes,
                         word=stride(300), weight=stride(100)) for name in isa.LEVELS}
     return isa.Layer(**loop_fields(loops), first_row=stride(5),
                      first_column=stride(20) * unit_bytes,
                      first_word=int(rng.integers(2**16)), first_weight=int(rng.integers(2**16)),
                      height=int(rng.integers(1, 6)),
-                     row_bytes=int(rng.integers(1, 24)) * unit_bytes, unit=unit,
+                     row_bytes=int(rng.integers(1, 24 if unit_bytes == 1 else 7)) * unit_bytes,
+                     unit=unit,
                      tap_rows=int(rng.integers(16)), tap_words=int(rng.integers(2**16)))
 
 
@@ -44,11 +46,12 @@ def goes_on_of(layer):
     return values
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_matches_golden(rng, seed):
-    layer   = random_layer(rng)
+@pytest.mark.parametrize("arch", ARCHS, ids=lambda arch: f"{arch.rows} rows")
+@pytest.mark.parametrize("seed", range(8))
+def test_matches_golden(rng, seed, arch):
+    layer   = random_layer(rng, arch)
     nest    = steps(layer)
-    dut     = AddressGenerator(ARCH)
+    dut     = AddressGenerator(arch)
     actual  = []
     goes_on = goes_on_of(layer)
 
@@ -81,16 +84,16 @@ def test_matches_golden(rng, seed):
 
     simulate(dut, testbench)
 
-    rows   = ARCH.rows
+    rows   = arch.rows
     column = nest.column.reshape(-1)
     row    = nest.row.reshape(-1)
     begin  = np.clip(-column, 0, rows)
     end    = np.where((row >= 0) & (row < layer.height), np.clip(layer.row_bytes - column, 0, rows),
                       0)
-    word   = (nest.word.reshape(-1) + (column >> 2)) % ARCH.activation_words
+    word   = (nest.word.reshape(-1) + (column // arch.rows)) % arch.activation_words
     weight = nest.weight.reshape(-1) % 2**16
-    second = (word + layer.tap_words) % ARCH.activation_words
-    taps   = np.arange(ARCH.tap_columns)
+    second = (word + layer.tap_words) % arch.activation_words
+    taps   = np.arange(arch.tap_columns)
     tap_row, tap_column = (row[:, None] + [0, layer.tap_rows])[..., None], \
         (column // rows)[:, None, None] + taps
     inside = (tap_row >= 0) & (tap_row < layer.height) & (tap_column >= 0) \

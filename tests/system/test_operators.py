@@ -12,7 +12,8 @@ from popmac.program import DeviceSegment
 
 
 DEVICE_OPERATORS = ["Conv2D", "DepthwiseConv2D", "FullyConnected", "Add", "AveragePool2D",
-                    "MaxPool2D", "Mean", "Concatenation", "Split", "StridedSlice", "Pad",
+                    "MaxPool2D", "Mean", "ReduceMax", "TransposeConv", "Concatenation", "Split",
+                    "StridedSlice", "Pad",
                     "ResizeNearestNeighbor", "Sub", "Mul", "Maximum", "Broadcast", "Relu",
                     "Relu6", "ReluN1To1", "Relu0To1", "LeakyRelu", "Logistic", "Tanh",
                     "HardSwish", "Quantize"]

@@ -1,6 +1,9 @@
 """Inputs from files."""
 
+import struct
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,12 @@ from ..errors import InputError
 __all__ = ["load_array", "load_inputs"]
 
 
+#: What zipfile and numpy raise for files that are damaged.
+_DAMAGED = (ValueError, EOFError, KeyError, MemoryError, NotImplementedError, OverflowError,
+            RuntimeError, SyntaxError, struct.error, tokenize.TokenError, zipfile.BadZipFile,
+            zlib.error)
+
+
 def _load(path, wanted):
     """Arrays of an ``.npz`` file whose names are ``wanted``, and the names of all of them."""
     try:
@@ -19,11 +28,12 @@ def _load(path, wanted):
             if not hasattr(file, "files"):
                 raise InputError(f"{path}: is a single array; inputs are an .npz file")
             return ({name: file[name] for name in file.files if name in wanted},
-                    ", ".join(file.files))
+                    " ".join(", ".join(file.files).split()))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
-    except (ValueError, EOFError, zipfile.BadZipFile, KeyError, NotImplementedError) as error:
-        raise InputError(f"{path}: is not an .npz file of arrays ({error})") from None
+    except _DAMAGED as error:
+        raise InputError(f"{path}: is not an .npz file of arrays "
+                         f"({' '.join(str(error).split())})") from None
 
 
 def load_array(path, name):

@@ -25,11 +25,18 @@ from .lowering.movement import (
     lower_split,
     lower_strided_slice,
 )
-from .lowering.pooling import lower_average_pool_2d, lower_max_pool_2d, lower_mean
+from .lowering.pooling import (
+    lower_average_pool_2d,
+    lower_max_pool_2d,
+    lower_mean,
+    lower_reduce_max,
+)
 from .lowering.thresholds import SEGMENTS, THRESHOLDS, lower_segments, lower_thresholds
+from .lowering.transpose_conv import lower_transpose_conv
 from .macs import node_macs
 from .passes.expand_operands import expand_operands
 from .passes.fold_pad import fold_pad
+from .passes.tile_rows import can_tile, tile_rows
 from .placement import FUNCTIONS, Verdict, place
 from .requantize import FitError
 from .segments import cut
@@ -61,6 +68,8 @@ LOWERINGS = {
     "AveragePool2D":         lower_average_pool_2d,
     "MaxPool2D":             lower_max_pool_2d,
     "Mean":                  lower_mean,
+    "ReduceMax":             lower_reduce_max,
+    "TransposeConv":         lower_transpose_conv,
     "Add":                   _lower_arithmetic(lower_sum),
     "Sub":                   _lower_arithmetic(lower_sum),
     "Mul":                   _lower_arithmetic(lower_product),
@@ -104,6 +113,7 @@ def compile_graph(graph: Graph, arch: ArchConfig | str, *, fuse: bool = True) ->
         graph = simplify(graph).verify()
 
     excluded, copied, alone = {}, set(), set()
+    known = {node.name for node in graph.nodes}
     while True:
         verdicts = place(graph, excluded)
         nodes    = [node for node in graph.nodes if node.name not in verdicts]
@@ -128,8 +138,16 @@ def compile_graph(graph: Graph, arch: ArchConfig | str, *, fuse: bool = True) ->
         try:
             return _assemble(graph, arch, verdicts, storages, plans, alone)
         except _CrowdedError as error:
+            node, = (node for node in graph.nodes if node.name == error.node)
             if error.node not in alone:
                 alone.add(error.node)
+            elif can_tile(graph, node):
+                parts = min(2 * error.times, graph.tensors[node.output].shape[1])
+                graph, moving = tile_rows(graph, node, parts)
+                excluded |= dict.fromkeys(moving, Verdict(
+                    "it moves rows of tensors that do not fit on the device", "nothing is lost"))
+                alone |= {other.name for other in graph.nodes if other.name not in known}
+                known |= alone
             else:
                 excluded[error.node] = Verdict(str(error), "use a smaller input or another target")
         except _TooLargeError as error:
@@ -145,7 +163,14 @@ class _TooLargeError(Exception):
 
 
 class _CrowdedError(_TooLargeError):
-    """The tensors that a node needs, and those that are kept meanwhile, do not fit."""
+    """The tensors that a node needs, and those that are kept meanwhile, do not fit.
+
+    ``times`` is how many times as much memory it would take, rounded up.
+    """
+
+    def __init__(self, node, message, times):
+        self.times = times
+        super().__init__(node, message)
 
 
 def _assemble(graph, arch, verdicts, storages, plans, alone):
@@ -201,7 +226,8 @@ def _assemble(graph, arch, verdicts, storages, plans, alone):
         layer = layers[min(error.index // 4, len(layers) - 1)]
         raise _CrowdedError(
             layer.node, f"{error.words * arch.word_bytes} bytes of activations are needed at the "
-            f"same time, but {arch.name} has {arch.activation_bytes}") from None
+            f"same time, but {arch.name} has {arch.activation_bytes}",
+            -(-error.words // arch.activation_words)) from None
     placed   = {name: storage.at(bases[storage.tensors[0]]) for name, storage in storages.items()
                 if storage.tensors[0] in bases}
     for plan in layers:

@@ -153,11 +153,16 @@ def _check_pool(graph, node):
     return _check_window(node, kernel)
 
 
+def _check_transpose_conv(graph, node):
+    return _check_weights(graph, node) \
+        or _check_window(node, graph.tensors[node.inputs[1]].shape[1:3])
+
+
 def _check_mean(graph, node):
     shape = graph.tensors[node.inputs[0]].shape
     over  = {axis - len(shape) for axis in node.attrs["axes"]}
     if not over <= {-3, -2}:
-        return Verdict("it is a mean over channels", _KEEP)
+        return Verdict("it goes over channels", _KEEP)
     # Where only one axis is left of rows and columns, it must still be the same one.
     if over == {-2} and not node.attrs["keep_dims"] and image_shape(shape)[0] > 1:
         return Verdict("it takes the columns away, but not the rows", "keep the dimensions")
@@ -244,6 +249,8 @@ _CHECKS = {
     "AveragePool2D":         _check_pool,
     "MaxPool2D":             _check_pool,
     "Mean":                  _check_mean,
+    "ReduceMax":             _check_mean,
+    "TransposeConv":         _check_transpose_conv,
     "Broadcast":             _check_broadcast,
     "Maximum":               _check_pair,
     **dict.fromkeys(("Add", "Sub", "Mul"), _check_arithmetic),

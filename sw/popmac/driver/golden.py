@@ -1,13 +1,21 @@
 """The golden machine in the place of an accelerator."""
 
+import math
+
 import numpy as np
 
 from .. import isa
+from ..errors import DeviceError
 from ..golden.machine import Machine
 from ..protocol import Space
 
 
 __all__ = ["GoldenCore"]
+
+
+#: Steps of a layer that the golden machine has time and memory for; the largest layers that fit
+#: on a device take a tenth of that.
+_MAX_STEPS = 2**24
 
 
 class GoldenCore:
@@ -39,6 +47,15 @@ class GoldenCore:
 
     def run(self, first, last):
         """Run layers. Their counters are all 0."""
-        self._machine.run(first, last)
+        for index in range(first, last + 1):
+            layer = self._machine.layer(index)
+            steps = math.prod(level.last + 1 for level in layer.levels)
+            if steps > _MAX_STEPS:
+                raise DeviceError(f"layer {index} takes {steps:,} steps, and the golden machine "
+                                  f"at most {_MAX_STEPS:,}")
+        try:
+            self._machine.run(first, last)
+        except (IndexError, ValueError):
+            raise DeviceError("a layer's addresses or groups are out of range") from None
         rows = np.arange(first, last + 1) * isa.LAYER_ROWS + isa.COUNTER_ROW
         self._machine.program[rows] = 0

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import isa
 from ..arch import TABLE_BYTES
-from ..errors import DeviceError, InputError, LinkTimeoutError
+from ..errors import DeviceError, InputError, LinkTimeoutError, ModelFormatError
 from ..golden.layers import compute
 from ..program import DeviceSegment, Program
 from ..progress import progress
@@ -264,8 +264,15 @@ class Session:
             node = self._nodes[name]
             constants = {n: self.program.graph.tensors[n].data for n in node.inputs
                          if n and self.program.graph.tensors[n].is_constant}
-            values.update(zip(node.outputs, compute(self.program.graph, node,
-                                                    {**constants, **values})))
+            try:
+                results = compute(self.program.graph, node, {**constants, **values})
+                for output, result in zip(node.outputs, results):
+                    if result.shape != self._shape(output):
+                        raise ValueError(f"{output} gets shape {result.shape}")
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+                raise ModelFormatError(f"the program contradicts itself: {name} cannot be "
+                                       f"computed ({error})") from None
+            values.update(zip(node.outputs, results))
 
     def _write(self, name, values):
         layout = self.program.layouts[name]

@@ -109,14 +109,20 @@ def load_qonnx(data, name):
     try:
         model = onnx.load_model_from_string(bytes(data))
     except Exception as error: # the parser raises what it likes
-        raise ModelFormatError(f"{name}: is no ONNX file: {error}") from None
+        raise ModelFormatError(f"{name}: is no ONNX file: {' '.join(str(error).split())}") \
+            from None
     if not model.graph.node or len(model.graph.node) > MAX_ITEMS:
         raise ModelFormatError(f"{name}: has {len(model.graph.node)} operators")
     for tensor in model.graph.initializer:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             raise ModelFormatError(f"{name}: values of {tensor.name!r} are in another file; "
                                    "save the model with its values inside")
-    return _Loader(onnx, model, name).load()
+    try:
+        return _Loader(onnx, model, name).load()
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # Attributes and constants of types that the operators do not have.
+        raise ModelFormatError(f"{name}: contradicts itself "
+                               f"({' '.join(str(error).split())})") from None
 
 
 class _Loader:

@@ -12,7 +12,7 @@ from ..rounding import fit_average, fit_mean
 from .convolution import window_loops
 
 
-__all__ = ["lower_average_pool_2d", "lower_max_pool_2d", "lower_mean"]
+__all__ = ["lower_average_pool_2d", "lower_max_pool_2d", "lower_mean", "lower_reduce_max"]
 
 
 def _taps_inside(size, kernel, stride, before, outputs):
@@ -59,9 +59,7 @@ def lower_mean(graph, node, storages, arch):
     """Layers of a ``Mean`` node over rows, columns, or both: a pooling of whole axes."""
     source, target = storages[node.inputs[0]].layout, storages[node.output].layout
     x, output = graph.tensors[node.inputs[0]], graph.tensors[node.output]
-    over      = [axis - len(x.shape) for axis in node.attrs["axes"]]
-    kernel    = tuple(size if axis in over else 1
-                      for axis, size in ((-3, source.height), (-2, source.width)))
+    kernel    = _whole_axes(graph, node, storages)
     taps      = kernel[0] * kernel[1]
     x_zero, zero = int(x.zero_point[0]), int(output.zero_point[0])
     fitted    = fit_mean(taps, x.scale[0], x_zero, output.scale[0], zero)
@@ -96,26 +94,44 @@ def _sums(node, arch, source, target, kernel, strides, *, fitted, bias, limits, 
 
 def lower_max_pool_2d(graph, node, storages, arch):
     """Layers of a ``MaxPool2D`` node."""
-    source, target = storages[node.inputs[0]].layout, storages[node.output].layout
-    output    = graph.tensors[node.output]
-    kernel    = node.attrs["kernel"]
+    output = graph.tensors[node.output]
     (top, _), (left, _) = node.attrs["padding"]
-    low, high = activation_range(node.attrs["activation"], output.scale[0], output.zero_point[0])
-    group     = target.group
+    return _greatest(node, storages, arch, node.attrs["kernel"], node.attrs["strides"],
+                     before=(top, left), limits=activation_range(
+                         node.attrs["activation"], output.scale[0], output.zero_point[0]))
+
+
+def lower_reduce_max(graph, node, storages, arch):
+    """Layers of a ``ReduceMax`` node over rows, columns, or both: a pooling of whole axes."""
+    return _greatest(node, storages, arch, _whole_axes(graph, node, storages), (1, 1),
+                     before=(0, 0), limits=(-128, 127))
+
+
+def _greatest(node, storages, arch, kernel, strides, *, before, limits):
+    source, target = storages[node.inputs[0]].layout, storages[node.output].layout
+    group = target.group
     if target.bits: # bytes of them, of which the last ones may be of no channel
-        low, high = -128, 127
-        group = min(group, 1 << (target.channel_bytes - 1).bit_length())
+        limits = -128, 127
+        group  = min(group, 1 << (target.channel_bytes - 1).bit_length())
     return [LayerPlan(
         node=node.name, op=node.op, source=node.inputs[0], target=node.output,
         unit=isa.Unit.UNION if source.bits else isa.Unit.MAXIMUM,
-        loops=window_loops(source, target, (*kernel, 1), strides=node.attrs["strides"],
-                           dilation=(1, 1), weight_steps=False, inner=False,
-                           tap_bytes=source.pixel_bytes),
-        first_row=-top, first_column=-left * source.pixel_bytes,
-        source_words=-top * source.row_pitch,
+        loops=window_loops(source, target, (*kernel, 1), strides=strides, dilation=(1, 1),
+                           weight_steps=False, inner=False, tap_bytes=source.pixel_bytes),
+        first_row=-before[0], first_column=-before[1] * source.pixel_bytes,
+        source_words=-before[0] * source.row_pitch,
         height=source.height, row_bytes=source.row_bytes, padding=-128,
-        zero_point=0, low=int(low), high=int(high), group=group,
+        zero_point=0, low=int(limits[0]), high=int(limits[1]), group=group,
         weights=np.zeros((0, arch.rows, arch.columns), np.int8),
         parameters=parameter_rows(isa.PairParameters, arch.columns,
                                   multiplier=np.ones(arch.columns)),
         shared=True)]
+
+
+def _whole_axes(graph, node, storages):
+    """Kernel (rows, columns) of a reduction: whole axes, or 1."""
+    source = storages[node.inputs[0]].layout
+    rank   = len(graph.tensors[node.inputs[0]].shape)
+    over   = [axis - rank for axis in node.attrs["axes"]]
+    return tuple(size if axis in over else 1
+                 for axis, size in ((-3, source.height), (-2, source.width)))
