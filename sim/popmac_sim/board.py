@@ -27,7 +27,7 @@ GATEWARE = [
 #: Cycles per call of the simulator, so that the user can interrupt it.
 _EFFORT = 1_000_000
 
-#: Times that a byte takes on the real link; the host sees what it received no later than this.
+#: Times that a byte takes; the host sees what it received no later than this.
 _HOST_LATENCY = 64
 
 _FAST = 1
@@ -89,7 +89,7 @@ class SimulatedBoard:
         while not received and simulation.cycles < until:
             sent, received = simulation.run(
                 self.pending, capacity=length, until=until, effort=_EFFORT,
-                patience=_HOST_LATENCY * self.arch.cycles_per_byte)
+                patience=_HOST_LATENCY * simulation.cycles_per_byte)
             self.pending = self.pending[sent:]
             self.bytes_in += sent
             self.bytes_out += len(received)
