@@ -130,7 +130,7 @@ def test_programs_share_the_device_if_they_fit(device, graph, images, rng):
     for _ in range(2):
         np.testing.assert_array_equal(a.run(images[0]), expected_scores(graph, images[0]))
         np.testing.assert_array_equal(b.run(x), expected_scores(other, x))
-        assert {row["name"] for row in b.counters["layers"]} < {n.name for n in other.nodes}
+        assert {row["name"] for row in b.counters["layers"]} <= {n.name for n in other.nodes}
     again = device.load(graph)
     np.testing.assert_array_equal(again.run(images[1]), expected_scores(graph, images[1]))
     np.testing.assert_array_equal(b.run(x), expected_scores(other, x))
