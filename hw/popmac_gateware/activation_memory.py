@@ -16,6 +16,7 @@ __all__ = ["ActivationMemory", "activation_write_layout", "planes_layout", "taps
 
 
 _BANK_BITS = exact_log2(BANKS)
+_GROUP     = 4 # bytes of a word that have copies of their own of what is done with them
 
 
 def activation_write_layout(arch):
@@ -152,31 +153,35 @@ class ActivationMemory(wiring.Component):
         banks    = [Signal(_BANK_BITS, name=f"from_{i}", reset_less=True) for i in range(rows)]
         m.d.sync += [banks[i].eq(request.word[:_BANK_BITS] + (i < request.offset))
                      for i in range(rows)]
+        early    = request
         request  = delay(m, request, 1, name="s4_request")
         selected = Signal(word, reset_less=True)
-        with m.If(request.taps):
-            m.d.sync += selected.eq(0)
-        with m.Else():
-            m.d.sync += [selected[i].eq(Array(w[i] for w in bank_words)[banks[i]])
-                         for i in range(rows)]
+        for group in range(0, rows, _GROUP): # each with what decides on it beside it
+            taps = hop(m, early.taps, name=f"taps_at_{group}")
+            for i in range(group, group + _GROUP):
+                byte = Array(w[i] for w in bank_words)[banks[i]]
+                m.d.sync += selected[i].eq(Mux(taps, 0, byte))
 
         # Likewise, the words of taps: rotate the banks until the first word comes first.
         for row in range(2):
             words  = bank_words
-            where  = (request.word, request.second)[row][:_BANK_BITS]
-            inside = Mux(request.taps, request.inside.word_select(row, columns), 0)
+            where  = (early.word, early.second)[row][:_BANK_BITS] # a cycle ahead of the words
+            inside = Mux(early.taps, early.inside.word_select(row, columns), 0)
             for stage in reversed(range(_BANK_BITS)):
                 step    = 1 << stage
-                amount  = where[stage]
                 needed  = columns + step - 1 # words, for those that follow
                 rotated = []
                 for i in range(needed):
                     following = Signal(word, name=f"tap_{row}_{i}_{stage}", reset_less=True)
-                    moved = Mux(amount, words[(i + step) % len(words)].as_value(),
-                                words[i % len(words)].as_value())
-                    if stage == 0:
-                        moved = Mux(inside[i], moved, 0)
-                    m.d.sync += following.eq(moved)
+                    for group in range(0, rows, _GROUP):
+                        part   = slice(8 * group, 8 * (group + _GROUP))
+                        place  = f"{row}_{i}_{stage}_{group}"
+                        amount = hop(m, where[stage], name=f"tap_amount_{place}")
+                        moved  = Mux(amount, words[(i + step) % len(words)].as_value()[part],
+                                     words[i % len(words)].as_value()[part])
+                        if stage == 0:
+                            moved = Mux(hop(m, inside[i], name=f"tap_inside_{place}"), moved, 0)
+                        m.d.sync += following.as_value()[part].eq(moved)
                     rotated.append(following)
                 words = rotated
                 if stage > 0:
@@ -212,16 +217,18 @@ class ActivationMemory(wiring.Component):
         inside  = delay(m, inside, self.stages - 1, name="inside")
         rotated = selected
         offset  = request.offset
+        padding = [hop(m, self.padding, name=f"padding_{group}")
+                   for group in range(0, rows, _GROUP)]
         for stage in range(self.stages):
             following = Signal(word, name=f"rotated_{stage}", reset_less=True)
             offset    = delay(m, offset, 1, name=f"offset_{stage}") if stage else offset
-            for group in range(0, rows, 4): # each with an amount of its own
+            for group in range(0, rows, _GROUP): # each with an amount of its own
                 amount = hop(m, offset[2*stage:2*stage + 2], name=f"amount_{stage}_{group}")
-                for i in range(group, group + 4):
+                for i in range(group, group + _GROUP):
                     byte = Array(rotated[(i + (n << 2*stage)) % rows]
                                  for n in range(1 << len(amount)))[amount]
                     if stage == self.stages - 1:
-                        byte = Mux(inside[i], byte, self.padding)
+                        byte = Mux(inside[i], byte, padding[i // _GROUP])
                     m.d.sync += following[i].eq(byte)
             rotated = following
         spare = self.latency - (2 + BlockRam.LATENCY + 1 + self.stages)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import network_models
 import numpy as np
 import operator_models
@@ -39,6 +41,11 @@ def test_all_operators_are_tried():
     others = {"Shape"} | {name for name, function in layers.OPERATORS.items()
                           if function.__module__.endswith(".thresholds")} # see test_qonnx.py
     assert set(layers.OPERATORS) - set(operator_models.MODELS) == others
+
+
+def test_all_operators_are_recorded():
+    folder = Path(__file__).parents[1] / "data" / "operators"
+    assert {path.stem for path in folder.glob("*.tflite")} == set(operator_models.MODELS)
 
 
 def assert_table_like_reference(op, x_scale, x_zero_point, scale, zero_point, **options):

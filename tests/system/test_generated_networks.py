@@ -26,11 +26,15 @@ def test_every_tensor_equals_the_reference(rng, url, count):
             compared  = set()
             for fuse in (True, False): # without fusion, there is every tensor
                 program = popmac.compile(graph, target=board.arch, fuse=fuse)
-                actual  = board.load(program).trace(inputs)
+                session = board.load(program)
+                actual  = session.trace(inputs)
                 for name in actual.keys() & expected.keys():
                     np.testing.assert_array_equal(actual[name], expected[name],
                                                   err_msg=f"network {index}, {name}")
                 compared |= actual.keys()
+            session.run(inputs)
+            assert session.counters["cycles"] == pytest.approx(
+                sum(layer.cycles for layer in program.layers), rel=0.03)
             assert compared >= {name for node in graph.nodes for name in node.outputs}
             macs      += program.macs
             on_device += program.macs_on_device

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import connect
 from ..core import Core
 from ..link.uart import UART
 from ..primitives.pll import Pll
+from ..stream import StreamRegister
 
 
 __all__ = ["Board"]
@@ -50,9 +51,11 @@ class Board(wiring.Component):
         m.submodules.tx   = tx   = io.Buffer("o", pins.tx)
         m.submodules.uart = uart = UART(clock_hz=arch.clock_hz, baud=arch.baud)
         m.submodules.core = core = Core(arch)
+        m.submodules.sent = sent = StreamRegister(8)
         m.d.comb += [uart.rx.eq(rx.i), tx.o.eq(uart.tx)]
         connect(m, uart.o, core.i)
-        connect(m, core.o, uart.i)
+        connect(m, core.o, sent.i)
+        connect(m, sent.o, uart.i)
 
         time = Signal(_VISIBLE + 2)
         m.d.sync += time.eq(time + 1)

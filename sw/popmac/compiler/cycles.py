@@ -3,11 +3,23 @@
 from .. import isa
 
 
-__all__ = ["predict", "LAYER_CHANGE"]
+__all__ = ["layer_change", "predict"]
 
 
-#: Cycles between the last step of a layer and the first step of the next, on every target.
-LAYER_CHANGE = 49
+#: Cycles between the last step of a layer and the first step of the next, but for those that the
+#: step spends in the array or pair unit, and that the lanes run one behind the other.
+_MEMORY_TO_MEMORY = 28
+
+#: Cycles in the pair unit; in the array, but for the rows and for the skew of the sums.
+_PAIR, _ARRAY     = 9, 7
+
+
+def layer_change(unit, arch):
+    """Cycles between the last step of a layer and the first step of the next."""
+    skew  = arch.lanes // 2 - 1
+    array = _ARRAY + arch.rows // 2 + (arch.phases - 1) * skew
+    on_array = unit in (isa.Unit.ARRAY, isa.Unit.DEPTHWISE, isa.Unit.BINARY)
+    return _MEMORY_TO_MEMORY + (array if on_array else _PAIR) + skew
 
 
 def predict(plan, arch):
@@ -21,8 +33,9 @@ def predict(plan, arch):
     blocks = plan.blocks
     loads  = 1 if plan.shared else blocks
     load   = arch.columns // 2
-    ahead  = LAYER_CHANGE // load
-    change = LAYER_CHANGE + (plan.unit == isa.Unit.BINARY) * (1 + (plan.planes - 1) * arch.phases)
+    change = layer_change(plan.unit, arch)
+    ahead  = change // load
+    change = change + (plan.unit == isa.Unit.BINARY) * (1 + (plan.planes - 1) * arch.phases)
     return change + max(blocks * block, (loads - ahead) * load + block)
 
 
