@@ -73,6 +73,11 @@ class BinaryCell(wiring.Component):
                 m.d.comb += self.o_psums[plane].eq(self._chain(m, plane))
             return m
 
+        if getattr(platform, "counts_ones", False):
+            for plane in range(self.arch.planes):
+                m.d.comb += self.o_psums[plane].eq(self._counted(m, plane))
+            return m
+
         # All planes at once, in the fields of one word, which simulators are fast at.
         planes  = self.arch.planes
         weights = self.weights.replicate(planes)
@@ -90,6 +95,16 @@ class BinaryCell(wiring.Component):
             m.d.sync += psum.eq(self.i_psums[plane] + counts.word_select(plane, BITS)[:5])
             m.d.comb += self.o_psums[plane].eq(psum)
         return m
+
+    def _counted(self, m, plane):
+        """Partial sum of a plane, by the module ``count_ones`` of the simulated board."""
+        equal, count = Signal(BITS, name=f"equal_{plane}"), Signal(5, name=f"count_{plane}")
+        psum = Signal(self.width, name=f"psum_{plane}", reset_less=True)
+        m.d.comb += equal.eq(~(self.activations[plane] ^ self.weights ^ STORED_INVERTED))
+        m.submodules[f"count_ones_{plane}"] = Instance("count_ones", i_bits=equal, o_count=count)
+        late = delay(m, count, self.PSUM_DELAY, name=f"late_{plane}")
+        m.d.sync += psum.eq(self.i_psums[plane] + late)
+        return psum
 
     def _chain(self, m, plane):
         """Partial sum of a plane, by one carry chain."""

@@ -31,9 +31,9 @@ _SCRIPT = {
 }
 
 
-def netlist(component, *, name):
+def netlist(component, *, name, platform=None):
     """Netlist of a component as RTLIL text, the same text for the same design."""
-    return rtlil.convert(component, name=name, emit_src=False)
+    return rtlil.convert(component, name=name, emit_src=False, platform=platform)
 
 
 def write_verilog(component, path, *, name):
