@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from .pipeline import delay
 from .primitives.carry import ADD, ADD_EQUAL, INJECT_EQUAL, KILL, CarryChain
 from .primitives.ecp5 import is_ecp5
+from .primitives.simulated import count_ones, is_simulated
 
 
 __all__ = ["BinaryCell", "BITS", "STORED_INVERTED", "count_width"]
@@ -21,6 +22,9 @@ _TRIPLES = 4
 
 #: Bits that the chain compares by being different: these activations enter inverted.
 STORED_INVERTED = sum(1 << 3*i + 2 for i in range(_TRIPLES))
+
+# In the simulated board; 64 bits hold the counts of so many.
+_PLANES_OF_WORD = 4
 
 
 def count_width(arch):
@@ -73,12 +77,12 @@ class BinaryCell(wiring.Component):
                 m.d.comb += self.o_psums[plane].eq(self._chain(m, plane))
             return m
 
-        if getattr(platform, "counts_ones", False):
-            for plane in range(self.arch.planes):
-                m.d.comb += self.o_psums[plane].eq(self._counted(m, plane))
+        # All planes at once, in the fields of one word, which simulators are fast at.
+        if is_simulated(platform):
+            for first in range(0, self.arch.planes, _PLANES_OF_WORD):
+                self._counted(m, range(self.arch.planes)[first:first + _PLANES_OF_WORD])
             return m
 
-        # All planes at once, in the fields of one word, which simulators are fast at.
         planes  = self.arch.planes
         weights = self.weights.replicate(planes)
         counts  = Signal(BITS * planes)
@@ -96,15 +100,22 @@ class BinaryCell(wiring.Component):
             m.d.comb += self.o_psums[plane].eq(psum)
         return m
 
-    def _counted(self, m, plane):
-        """Partial sum of a plane, by the module ``count_ones`` of the simulated board."""
-        equal, count = Signal(BITS, name=f"equal_{plane}"), Signal(5, name=f"count_{plane}")
-        psum = Signal(self.width, name=f"psum_{plane}", reset_less=True)
-        m.d.comb += equal.eq(~(self.activations[plane] ^ self.weights ^ STORED_INVERTED))
-        m.submodules[f"count_ones_{plane}"] = Instance("count_ones", i_bits=equal, o_count=count)
-        late = delay(m, count, self.PSUM_DELAY, name=f"late_{plane}")
-        m.d.sync += psum.eq(self.i_psums[plane] + late)
-        return psum
+    def _counted(self, m, planes):
+        """Partial sums of some planes, side by side in one word of the simulating processor."""
+        width  = count_width(self.arch)
+        counts = Signal(width * len(planes), name=f"counts_{planes[0]}")
+        for i, plane in enumerate(planes):
+            equal = Signal(BITS, name=f"equal_{plane}")
+            count = Signal(5, name=f"count_{plane}")
+            m.d.comb += [
+                equal.eq(~(self.activations[plane] ^ self.weights ^ STORED_INVERTED)),
+                counts.word_select(i, width).eq(count),
+            ]
+            m.submodules[f"count_ones_{plane}"] = count_ones(bits=equal, count=count)
+        late  = delay(m, counts, self.PSUM_DELAY, name=f"late_{planes[0]}")
+        psums = Signal.like(counts, name=f"psums_{planes[0]}", reset_less=True)
+        m.d.sync += psums.eq(Cat(self.i_psums[plane] for plane in planes) + late) # none overflows
+        m.d.comb += Cat(self.o_psums[plane] for plane in planes).eq(psums)
 
     def _chain(self, m, plane):
         """Partial sum of a plane, by one carry chain."""

