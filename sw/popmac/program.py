@@ -3,23 +3,24 @@
 import hashlib
 import json
 import struct
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
 
 from . import isa
 from .arch import TABLE_BYTES, TABLES, ArchConfig
-from .errors import ModelFormatError
+from .errors import InputError, ModelFormatError
 from .graph import DTYPES, Graph, Node, Tensor
 from .layout import Layout
+from .thresholds import Thresholds
 
 
 __all__ = ["Program", "Layer", "Page", "DeviceSegment", "HostSegment", "Fallback"]
 
 
 MAGIC       = b"POPMAC\r\n"
-VERSION     = 3
+VERSION     = 4
 _HEADER     = struct.Struct("<8sII")
 _MAX_HEADER = 64 << 20
 
@@ -113,6 +114,8 @@ class Program:
         Those of a page are written to table 0 and on.
     rows : ndarray of uint8 (rows, isa.ROW_BYTES)
         Program memory from row 0 on.
+    thresholds : dict of str to Thresholds
+        Those that may be replaced, by name of the node.
     """
 
     arch:           ArchConfig
@@ -127,6 +130,46 @@ class Program:
     weights:        np.ndarray = field(repr=False)
     tables:         np.ndarray = field(repr=False)
     rows:           np.ndarray = field(repr=False)
+    thresholds:     dict = field(repr=False, default_factory=dict)
+
+    def descriptor(self, index):
+        """Descriptor of a layer: an :class:`popmac.isa.Layer`."""
+        first = index * isa.LAYER_ROWS
+        return isa.Layer.decode(int.from_bytes(
+            self.rows[first:first + isa.COUNTER_ROW].tobytes(), "little"))
+
+    def threshold_rows(self, name):
+        """Indices of the rows with the parameters of the channels of a node, in order."""
+        blocks = [(layer.parameters, layer.output_block.last + 1) for layer in (
+            self.descriptor(i) for i, layer in enumerate(self.layers) if layer.node == name)]
+        return np.concatenate([np.arange(first, first + count * self.arch.columns // 2)
+                               for first, count in blocks])
+
+    def with_thresholds(self, name, values):
+        """The same program with other thresholds in a layer of bits.
+
+        Parameters
+        ----------
+        name : str
+            A key of ``thresholds``.
+        values : array_like of int (channels,)
+            In the units of the model's sums; see :class:`popmac.thresholds.Thresholds`.
+
+        Raises
+        ------
+        InputError
+            If there are no such thresholds, or as many.
+        """
+        if name not in self.thresholds:
+            raise InputError(f"{name!r} has no thresholds that can be replaced; "
+                             f"{', '.join(self.thresholds) or 'no layer'} has")
+        old    = self.thresholds[name]
+        values = old.checked(values, name)
+        rows   = self.rows.copy()
+        where  = self.threshold_rows(name)
+        rows[where] = old.replaced(rows[where], values)
+        return replace(self, rows=rows,
+                       thresholds=self.thresholds | {name: replace(old, values=values)})
 
     def page_bytes(self, page):
         """Weights and tables of a page, as they are written to the device."""
@@ -192,6 +235,9 @@ class Program:
             "weights":   blob(self.weights),
             "tables":    blob(self.tables),
             "rows":      blob(self.rows),
+            "thresholds": {name: {
+                "values": blob(t.values), "low": blob(t.low), "high": blob(t.high), "step": t.step,
+            } for name, t in self.thresholds.items()},
         }
         text = json.dumps(header, separators=(",", ":"), default=_plain).encode()
         data = b"".join([_HEADER.pack(MAGIC, VERSION, len(text)), text,
@@ -251,7 +297,10 @@ class Program:
                        macs=macs, macs_on_device=macs_on_device,
                        pages=tuple(_record(Page, page) for page in header["pages"]),
                        weights=array(header["weights"]), tables=array(header["tables"]),
-                       rows=array(header["rows"]))
+                       rows=array(header["rows"]),
+                       thresholds={_text(name): Thresholds(
+                           values=array(t["values"]), low=array(t["low"]), high=array(t["high"]),
+                           step=_count(t["step"])) for name, t in header["thresholds"].items()})
         program._check(header["isa"])
         return program
 
@@ -308,6 +357,14 @@ class Program:
                   "a tensor has no layout")
             check(min(layer.macs, layer.weight_words) >= 0 and layer.cycles > 0,
                   "a layer takes no time")
+        for name, t in self.thresholds.items():
+            check(t.step in (1, 2) and all(
+                a.dtype == np.int32 and a.shape == t.values.shape and a.ndim == 1
+                for a in (t.values, t.low, t.high)), f"thresholds of {name!r} do not fit")
+            check(any(layer.node == name for layer in self.layers), f"there is no layer {name!r}")
+            where = self.threshold_rows(name)
+            check(where.max() < len(self.rows) and 2 * len(where) >= len(t.values),
+                  f"thresholds of {name!r} have no rows")
         for node in graph.nodes:
             check(all(n in graph.tensors for n in (*node.inputs, *node.outputs) if n),
                   "a tensor is missing")

@@ -35,15 +35,15 @@ class Image:
 
 
 class _Pool:
-    """Arrays one behind the other; equal ones are stored once."""
+    """Arrays one behind the other; equal ones are stored once, unless they may change."""
 
     def __init__(self, first=0):
         self.size   = first
         self.arrays = []
         self._where = {}
 
-    def add(self, array):
-        key = array.tobytes()
+    def add(self, array, *, changes=False):
+        key = self.size if changes else array.tobytes()
         if key not in self._where:
             self._where[key] = self.size
             self.arrays.append(array)
@@ -102,7 +102,8 @@ def emit(plans, storages, arch):
             unit=plan.unit, tap_rows=plan.tap_rows, tap_words=plan.tap_words,
             plane_words=plan.plane_words, plane_log2=plan.plane_log2, tail_bytes=plan.tail_bytes,
             second_zero_point=plan.second_zero_point,
-            parameters=parameters.add(plan.parameters), shared=int(plan.shared),
+            parameters=parameters.add(plan.parameters, changes=plan.thresholds is not None),
+            shared=int(plan.shared),
             zero_point=plan.zero_point, low=plan.low, high=plan.high,
             first_output=target.base * arch.word_bytes + plan.target_bytes,
             bits=int(plan.bits), last_phase=plan.phases(arch) - 1,

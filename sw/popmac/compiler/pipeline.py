@@ -261,4 +261,5 @@ def _assemble(graph, arch, verdicts, storages, plans, alone):
                                  remedy=verdicts[node.name].remedy) for node in on_host),
         macs=sum(node_macs(graph, node) for node in graph.nodes),
         macs_on_device=sum(plan.macs for plan in layers),
-        pages=image.pages, weights=image.weights, tables=image.tables, rows=image.rows)
+        pages=image.pages, weights=image.weights, tables=image.tables, rows=image.rows,
+        thresholds={plan.node: plan.thresholds for plan in layers if plan.thresholds is not None})

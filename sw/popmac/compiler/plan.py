@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from .. import isa
+from ..thresholds import Thresholds
 from .nest import Loop
 from .requantize import FitError
 
@@ -48,6 +49,8 @@ class LayerPlan:
         What results are replaced by.
     macs : int
         Multiply-accumulates of the model that this layer does.
+    thresholds : Thresholds, optional
+        Those of the whole node, if they may be replaced.
     """
 
     node:         str
@@ -81,6 +84,7 @@ class LayerPlan:
     shared:       bool = False
     table:        np.ndarray | None = field(repr=False, default=None)
     macs:         int = 0
+    thresholds:   Thresholds | None = None
 
     def with_table(self, table):
         """The same, with results replaced by entries of a table."""

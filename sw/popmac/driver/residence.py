@@ -55,17 +55,11 @@ def _binary_words(program):
     """Weight words that must be in block RAM, which the binary engine alone reads."""
     needed = 0
     for index in range(len(program.layers)):
-        layer = _layer(program.rows, index)
+        layer = program.descriptor(index)
         if layer.unit == isa.Unit.BINARY:
             steps  = [layer.input_block, layer.kernel_column, layer.kernel_row, layer.output_block]
             needed = max(needed, layer.first_weight + math.prod(level.last + 1 for level in steps))
     return needed
-
-
-def _layer(rows, index):
-    first = index * isa.LAYER_ROWS
-    octets = rows[first:first + isa.COUNTER_ROW].tobytes()
-    return isa.Layer.decode(int.from_bytes(octets, "little"))
 
 
 def _first_gap(size, limit, taken, unit=1):
@@ -88,7 +82,7 @@ def relocated(program, place):
     size = isa.COUNTER_ROW * isa.ROW_BYTES
     for index in range(len(program.layers)):
         descriptor = slice(index * isa.LAYER_ROWS, index * isa.LAYER_ROWS + isa.COUNTER_ROW)
-        layer = _layer(rows, index)
+        layer = program.descriptor(index)
         layer = replace(layer, parameters=layer.parameters + place.row,
                         first_weight=(layer.first_weight + place.word) % 2**16,
                         table=layer.table + place.table * layer.use_table)

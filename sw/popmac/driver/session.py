@@ -99,6 +99,36 @@ class Session:
         self.outputs  = [self._codecs[name].info for name in program.graph.outputs]
 
     @property
+    def thresholds(self):
+        """Thresholds that may be replaced: arrays of int32 (channels,), by name of the node."""
+        return {name: t.values.copy() for name, t in self.program.thresholds.items()}
+
+    def set_thresholds(self, name, values):
+        """Replace the thresholds of a layer of bits, from the next run on; nothing is recompiled.
+
+        Parameters
+        ----------
+        name : str
+            A key of :attr:`thresholds`.
+        values : array_like of int (channels,)
+            A result is the upper level if its sum, in the model's units, is at least its channel's
+            threshold.
+
+        Raises
+        ------
+        InputError
+            If there are no such thresholds, or as many.
+        """
+        with self._device.exclusive() as link:
+            self._check_loaded()
+            program = self.program.with_thresholds(name, values)
+            where   = program.threshold_rows(name)
+            for run in np.split(where, np.flatnonzero(np.diff(where) != 1) + 1):
+                link.write(Space.PROGRAM, (self.place.row + int(run[0])) * isa.ROW_BYTES,
+                           program.rows[run].tobytes())
+            self.program = program
+
+    @property
     def counters(self):
         """What was counted in the last run, as a mapping.
 

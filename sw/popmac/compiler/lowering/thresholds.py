@@ -8,6 +8,7 @@ from ... import isa
 from ...arch import ACCUMULATOR_BITS, BANKS
 from ...golden.array import inner_product_excess, wrap
 from ...layout import Layout
+from ...thresholds import Thresholds
 from ..nest import Loop
 from ..plan import LayerPlan
 from ..records import parameter_rows
@@ -109,8 +110,10 @@ def lower_thresholds(graph, node, storages, arch):
     """Layers of a ``ThresholdConv2D`` or ``ThresholdFullyConnected`` node."""
     target = storages[node.output].layout
     sums   = _Sums(graph, node, storages, arch)
-    limits = graph.tensors[node.inputs[2]].data.astype(np.int64)
+    values = graph.tensors[node.inputs[2]].data
+    limits = values.astype(np.int64)
     levels = node.attrs["levels"]
+    replaceable = None
     gap    = levels[1] - levels[0]
     limits = np.clip(sums.units(limits), sums.low[:, None], sums.high[:, None] + 1)
     if len(levels) == 2:
@@ -120,6 +123,7 @@ def lower_thresholds(graph, node, storages, arch):
         fields = {"multiplier": np.full(count, high - low), "shift": np.zeros(count),
                   "offset_positive": np.full(count, high), "offset_negative": np.full(count, high),
                   "bias": -limits[:, 0]}
+        replaceable = sums.thresholds(values[:, 0])
     else:
         low, high = levels[0], levels[-1]
         span   = np.maximum(limits[:, -1] - limits[:, 0], 1)
@@ -132,7 +136,7 @@ def lower_thresholds(graph, node, storages, arch):
         fields = {name: getattr(fitted, name) for name in (
             "multiplier", "shift", "offset_positive", "offset_negative")}
         fields["bias"] = np.where(fitted.is_constant, 0, -fitted.origin)
-    return [sums.plan(fields, low, high)]
+    return [replace(sums.plan(fields, low, high), thresholds=replaceable)]
 
 
 def lower_segments(graph, node, storages, arch):
@@ -180,6 +184,15 @@ class _Sums:
     def units(self, sums):
         """Least number of equal bits that makes at least these sums, on the binary engine."""
         return -((-sums - self.count) // 2) if self.on_engine else sums
+
+    def thresholds(self, values):
+        """Thresholds of two levels, as they may be replaced."""
+        values = values.astype(np.int32)
+        if self.on_engine:
+            ends = np.full_like(values, self.count)
+            return Thresholds(values=values, low=-ends, high=ends, step=2)
+        return Thresholds(values=values, low=self.low.astype(np.int32),
+                          high=self.high.astype(np.int32), step=1)
 
     def plan(self, fields, low, high):
         """Plan with requantiser parameters ``fields``, arrays with an entry per channel."""
