@@ -159,10 +159,14 @@ class _Loader:
                                                "before it is computed")
                 self._node(node, label)
             except _Refused as error:
-                reason, remedy = error.args
-                self.problems.append((label, reason, remedy))
+                self.problems.append((label, *error.args))
                 self.values.update((output, None) for output in node.output)
-        outputs = [] if self.problems else [self._output(item.name) for item in graph.output]
+        outputs = []
+        for item in graph.output if not self.problems else ():
+            try:
+                outputs.append(self._output(item.name))
+            except _Refused as error:
+                self.problems.append((item.name, *error.args))
         if self.problems:
             raise UnsupportedModelError(self.problems)
         return Graph(name=self.name, dialect="qonnx", nodes=tuple(self.nodes),
