@@ -1,4 +1,5 @@
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from popmac.graph import Graph, Node, Tensor
 
 
 CODES  = np.arange(-128, 128)
-MODELS = sorted((Path(__file__).parents[2] / ".." / "shared" / "models").glob("*.tflite"))
+MODELS = [Path(str(files("popmac"))) / "zoo" / "digits.tflite",
+          *sorted((Path(__file__).parents[3] / "shared" / "models").glob("*.tflite"))]
 
 
 def random_sum(rng):

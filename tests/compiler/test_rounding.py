@@ -1,4 +1,4 @@
-import time
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,8 @@ from popmac.golden.layers import Operand
 from popmac.graph import Tensor
 
 
-MODELS = sorted((Path(__file__).parents[2] / ".." / "shared" / "models").glob("*.tflite"))
+MODELS = [Path(str(files("popmac"))) / "zoo" / "digits.tflite",
+          *sorted((Path(__file__).parents[3] / "shared" / "models").glob("*.tflite"))]
 
 
 def tensor(shape, scale, zero_point):
@@ -122,9 +123,7 @@ def accumulators(graph, inputs):
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_real_models_fit(path):
     graph = load_tflite(path.read_bytes(), path.stem)
-    start = time.perf_counter()
     for node in graph.nodes:
         if node.op in CHANNEL_AXES:
             fitted = fit_layer(graph, node)
             assert len(fitted.multiplier) == graph.tensors[node.output].shape[-1]
-    assert time.perf_counter() - start < 20
