@@ -77,8 +77,10 @@ def test_a_program_that_does_not_end_is_stopped(tmp_path):
 
 
 def test_memory_is_measured(tmp_path):
-    peak = Python().run("yosys", "x = bytearray(300 << 20)", folder=tmp_path,
-                        log=tmp_path / "log", limit=60)
+    hold = "import time; x = bytearray(300 << 20); time.sleep(2)"
+    own  = bytearray(500 << 20) # does not count
+    peak = Python().run("yosys", hold, folder=tmp_path, log=tmp_path / "log", limit=60)
+    del own
     assert 300 << 20 < peak < 400 << 20
 
 

@@ -1,12 +1,12 @@
 """The programs that turn a netlist into a bitstream: wheels from PyPI, or the user's own."""
 
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
 import time
 from importlib.metadata import version
+from pathlib import Path
 
 from popmac.errors import ToolError
 
@@ -86,12 +86,10 @@ class Tools:
             process = subprocess.Popen([*self.command(name), *arguments], cwd=folder,
                                        stdin=subprocess.DEVNULL, stdout=file,
                                        stderr=subprocess.STDOUT)
-            end = time.monotonic() + limit
+            end, peak = time.monotonic() + limit, 0
             try:
-                while True:
-                    pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-                    if pid:
-                        break
+                while process.poll() is None:
+                    peak = max(peak, _peak_memory(process.pid))
                     if time.monotonic() > end:
                         raise ToolError(f"{name} has not finished within {limit} s; see {log}")
                     time.sleep(_INTERVAL)
@@ -99,10 +97,23 @@ class Tools:
                 process.kill()
                 process.wait()
                 raise
-        process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != 0:
             raise ToolError(f"{name} failed: {_last_words(log)}; see {log}")
-        return usage.ru_maxrss * 1024
+        return peak
+
+
+def _peak_memory(pid):
+    """Most bytes of memory that a running process has had; 0 if the system does not tell.
+
+    What a parent learns when its child has ended includes its own memory before the child began.
+    """
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 0
 
 
 def _last_words(log):
