@@ -46,7 +46,8 @@ class Page:
     """Layers ``first`` to ``last``, whose weights and tables are on the device at the same time.
 
     They are ``words`` words from ``first_word`` on, and ``tables`` tables from ``first_table`` on,
-    of those of the program.
+    of those of the program; and ``rows`` rows of parameters from ``first_row`` on, which are 0
+    where the parameters of all pages are on the device at the same time.
     """
 
     first:       int
@@ -55,6 +56,8 @@ class Page:
     words:       int
     first_table: int
     tables:      int
+    first_row:   int
+    rows:        int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +116,8 @@ class Program:
     tables : ndarray of int8 (tables, TABLE_BYTES)
         Those of a page are written to table 0 and on.
     rows : ndarray of uint8 (rows, isa.ROW_BYTES)
-        Program memory from row 0 on.
+        Program memory from row 0 on; behind the layers, the parameters of one page take the place
+        of those of the one before, unless the pages' ``rows`` are 0.
     thresholds : dict of str to Thresholds
         Those that may be replaced, by name of the node.
     """
@@ -140,10 +144,15 @@ class Program:
 
     def threshold_rows(self, name):
         """Indices of the rows with the parameters of the channels of a node, in order."""
-        blocks = [(layer.parameters, layer.output_block.last + 1) for layer in (
-            self.descriptor(i) for i, layer in enumerate(self.layers) if layer.node == name)]
-        return np.concatenate([np.arange(first, first + count * self.arch.columns // 2)
-                               for first, count in blocks])
+        parts = []
+        for page in self.pages:
+            moved = page.first_row - len(self.layers) * isa.LAYER_ROWS if page.rows else 0
+            for index in range(page.first, page.last + 1):
+                if self.layers[index].node == name:
+                    layer = self.descriptor(index)
+                    count = (layer.output_block.last + 1) * self.arch.columns // 2
+                    parts.append(np.arange(count) + layer.parameters + moved)
+        return np.concatenate(parts)
 
     def with_thresholds(self, name, values):
         """The same program with other thresholds in a layer of bits.
@@ -172,10 +181,22 @@ class Program:
                        thresholds=self.thresholds | {name: replace(old, values=values)})
 
     def page_bytes(self, page):
-        """Weights and tables of a page, as they are written to the device."""
-        words, tables = page.first_word + page.words, page.first_table + page.tables
-        return (self.weights[page.first_word:words].tobytes(),
-                self.tables[page.first_table:tables].tobytes())
+        """Weights, tables and parameters of a page, as they are written to the device."""
+        return tuple(array[first:first + count].tobytes() for array, first, count in [
+            (self.weights, page.first_word, page.words),
+            (self.tables, page.first_table, page.tables),
+            (self.rows, page.first_row, page.rows)])
+
+    @property
+    def loaded_rows(self):
+        """Rows that are written when it is loaded, and stay: all, or those of the layers."""
+        paged = any(page.rows for page in self.pages)
+        return len(self.layers) * isa.LAYER_ROWS if paged else len(self.rows)
+
+    @property
+    def resident_rows(self):
+        """Rows that it takes on the device."""
+        return self.loaded_rows + max((page.rows for page in self.pages), default=0)
 
     @property
     def resident_words(self):
@@ -189,7 +210,7 @@ class Program:
 
     @property
     def bytes_per_run(self):
-        """Bytes of weights and tables that are written in each run; 0 if all stay there."""
+        """Bytes of weights, tables and parameters that each run writes; 0 if all stay there."""
         return sum(len(part) for page in self.pages for part in self.page_bytes(page)) \
             if len(self.pages) > 1 else 0
 
@@ -321,11 +342,12 @@ class Program:
             check(page.words <= arch.all_weight_words and page.tables <= TABLES
                   and page.first_word + page.words <= len(self.weights)
                   and page.first_table + page.tables <= len(self.tables)
+                  and page.first_row + page.rows <= len(self.rows)
                   and page.first <= page.last < len(self.layers), "a page does not fit")
         check([n for page in self.pages for n in range(page.first, page.last + 1)]
               == list(range(len(self.layers))), "a layer is on no page")
         check(self.rows.dtype == np.uint8 and self.rows.ndim == 2
-              and self.rows.shape[1] == isa.ROW_BYTES and len(self.rows) <= arch.program_rows
+              and self.rows.shape[1] == isa.ROW_BYTES and self.resident_rows <= arch.program_rows
               and len(self.rows) >= len(self.layers) * isa.LAYER_ROWS, "rows do not fit")
         check(all(tensor.dtype in DTYPES for tensor in graph.tensors.values()),
               "a tensor has an unknown type")

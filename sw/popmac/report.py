@@ -36,13 +36,13 @@ def program_report(program):
         f"{arch.clock_hz / 1e6:g} MHz",
         f"weights: {program.resident_words:,} of {arch.all_weight_words:,} words; "
         f"activations: {words * arch.word_bytes:,} of {arch.activation_bytes:,} bytes; "
-        f"program: {len(program.rows):,} of {arch.program_rows:,} rows",
+        f"program: {program.resident_rows:,} of {arch.program_rows:,} rows",
     ]
     if program.bytes_per_run:
         seconds = program.bytes_per_run * arch.cycles_per_byte / arch.clock_hz
-        lines.append(f"weights and tables do not fit at the same time: {program.bytes_per_run:,} "
-                     f"bytes stream in {len(program.pages)} pages in each run, which takes "
-                     f"{seconds * 1e3:,.1f} ms at the link's rate")
+        lines.append("weights, tables and parameters do not fit at the same time: "
+                     f"{program.bytes_per_run:,} bytes stream in {len(program.pages)} pages in "
+                     f"each run, which takes {seconds * 1e3:,.1f} ms at the link's rate")
     for fallback in program.fallbacks:
         lines.append(f"{fallback.node} runs on the host: {fallback.reason}; {fallback.remedy}")
     return "\n".join(lines)

@@ -119,3 +119,19 @@ def test_what_cannot_be_tiled_is_computed_on_the_host(device, rng):
                       halfPixelCenters=False))
     program = check(device, load_tflite(b.build(), "too large"), rng, runs=1)
     assert "bytes of activations are needed at the same time" in program.report()
+
+
+def test_parameters_stream(device, rng):
+    b, inputs = ModelBuilder(), 8
+    x = b.input((1, inputs), scale=0.02)
+    for outputs in (900, 4, 1100, 6, 60): # channels, of which 2,048 less some have room
+        x = b.fully_connected(x, rng.integers(-128, 128, (outputs, inputs)).astype(np.int8),
+                              rng.integers(-500, 500, outputs),
+                              weight_scale=rng.uniform(0.001, 0.004, outputs).tolist(), scale=0.1)
+        inputs = outputs
+    b.output(x)
+    program = check(device, load_tflite(b.build(), "channels"), rng)
+    assert len(program.pages) > 1 and all(page.rows for page in program.pages)
+    assert program.macs_on_device == program.macs
+    assert len(program.rows) > program.arch.program_rows >= program.resident_rows
+    assert program.bytes_per_run >= 36 * len(program.rows)

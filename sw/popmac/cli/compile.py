@@ -27,7 +27,7 @@ def execute(options):
             "layers": [json.loads(json.dumps(vars(layer))) for layer in program.layers],
             "fallbacks": [vars(fallback) for fallback in program.fallbacks],
             "macs": program.macs, "macs_on_device": program.macs_on_device,
-            "weight_words": len(program.weights), "program_rows": len(program.rows),
+            "weight_words": len(program.weights), "program_rows": program.resident_rows,
             "cycles": sum(layer.cycles for layer in program.layers),
         })
     else:

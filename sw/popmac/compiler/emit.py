@@ -10,7 +10,7 @@ from ..program import Page
 from .nest import loop_fields
 
 
-__all__ = ["Image", "emit", "weight_capacity"]
+__all__ = ["Image", "emit", "parameter_capacity", "weight_capacity"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,6 +32,12 @@ class Image:
     tables:    np.ndarray
     rows:      np.ndarray
     new_words: list
+
+    @property
+    def resident_rows(self):
+        """Rows of program memory that are needed at the same time."""
+        paged = sum(page.rows for page in self.pages)
+        return len(self.rows) - paged + max((page.rows for page in self.pages), default=0)
 
 
 class _Pool:
@@ -60,11 +66,17 @@ def weight_capacity(plan, arch):
     return arch.weight_words if plan.unit == isa.Unit.BINARY else arch.all_weight_words
 
 
+def parameter_capacity(arch):
+    """Rows of parameters that a layer can have: the other half of the memory is for layers."""
+    return arch.program_rows // 2
+
+
 def emit(plans, storages, arch):
     """Contents of weight and program memory for ``plans``, in order.
 
     A new page begins where the weights or the tables of a layer do not fit behind those of the
-    layers before. Those of one layer must fit.
+    layers before. Parameters belong to pages only if those of all layers do not fit. What one layer
+    needs must fit.
 
     Parameters
     ----------
@@ -77,17 +89,27 @@ def emit(plans, storages, arch):
     -------
     Image
     """
-    parameters = _Pool(len(plans) * isa.LAYER_ROWS)
-    pages      = [(0, _Pool(), _Pool())] # first layer, weights, tables
+    image = _emit(plans, storages, arch, paged=False)
+    if len(image.rows) <= arch.program_rows:
+        return image
+    return _emit(plans, storages, arch, paged=True)
+
+
+def _emit(plans, storages, arch, *, paged):
+    fixed = len(plans) * isa.LAYER_ROWS
+    pages = [(0, _Pool(), _Pool(), _Pool(fixed))] # first layer, weights, tables, parameters
     layers, new_words = [], []
     for index, plan in enumerate(plans):
         words = np.zeros((len(plan.weights), arch.rows, arch.columns), np.int8)
         words[..., :plan.weights.shape[-1]] = plan.weights
         table = np.zeros((0, TABLE_BYTES), np.int8) if plan.table is None else plan.table[None]
-        _, weights, tables = pages[-1]
-        if weights.needs(words) > weight_capacity(plan, arch) or tables.needs(table) > TABLES:
+        _, weights, tables, parameters = pages[-1]
+        if weights.needs(words) > weight_capacity(plan, arch) or tables.needs(table) > TABLES \
+                or (paged and parameters.needs(plan.parameters) > arch.program_rows):
             weights, tables = _Pool(), _Pool()
-            pages.append((index, weights, tables))
+            if paged:
+                parameters = _Pool(fixed)
+            pages.append((index, weights, tables, parameters))
         source, target = storages[plan.source].layout, storages[plan.target].layout
         before = weights.size
         loops  = dict(plan.loops)
@@ -112,22 +134,27 @@ def emit(plans, storages, arch):
             use_table=int(plan.table is not None)))
         new_words.append(weights.size - before)
 
+    descriptors = np.zeros((fixed, isa.ROW_BYTES), np.uint8)
     size = isa.COUNTER_ROW * isa.ROW_BYTES
-    rows = np.zeros((parameters.size, isa.ROW_BYTES), np.uint8)
     for index, layer in enumerate(layers):
         first = index * isa.LAYER_ROWS
-        rows[first:first + isa.COUNTER_ROW] = np.frombuffer(
+        descriptors[first:first + isa.COUNTER_ROW] = np.frombuffer(
             layer.encode().to_bytes(size, "little"), np.uint8).reshape(-1, isa.ROW_BYTES)
-    if parameters.arrays:
-        rows[len(plans) * isa.LAYER_ROWS:] = np.concatenate(parameters.arrays)
-    words = np.concatenate([np.zeros((0, arch.rows, arch.columns), np.int8),
-                            *(array for _, pool, _ in pages for array in pool.arrays)])
-    entries = np.concatenate([np.zeros((0, TABLE_BYTES), np.int8),
-                              *(array for _, _, pool in pages for array in pool.arrays)])
-    ends, described, first_word, first_table = [first for first, *_ in pages[1:]], [], 0, 0
-    for (first, weights, tables), end in zip(pages, [*ends, len(plans)]):
-        described.append(Page(first=first, last=end - 1, first_word=first_word, words=weights.size,
-                              first_table=first_table, tables=tables.size))
-        first_word, first_table = first_word + weights.size, first_table + tables.size
-    return Image(pages=tuple(described) if plans else (), weights=words, tables=entries, rows=rows,
-                 new_words=new_words)
+    ends, described = [first for first, *_ in pages[1:]] + [len(plans)], []
+    word, table, row = 0, 0, fixed
+    for (first, weights, tables, parameters), end in zip(pages, ends):
+        rows = parameters.size - fixed if paged else 0
+        described.append(Page(first=first, last=end - 1, first_word=word, words=weights.size,
+                              first_table=table, tables=tables.size, first_row=row, rows=rows))
+        word, table, row = word + weights.size, table + tables.size, row + rows
+    pools = list(zip(*pages))
+    return Image(
+        pages=tuple(described) if plans else (),
+        weights=_contents(np.zeros((0, arch.rows, arch.columns), np.int8), pools[1]),
+        tables=_contents(np.zeros((0, TABLE_BYTES), np.int8), pools[2]),
+        rows=_contents(descriptors, dict.fromkeys(pools[3])), new_words=new_words)
+
+
+def _contents(first, pools):
+    """An array, and those of pools behind it."""
+    return np.concatenate([first, *(array for pool in pools for array in pool.arrays)])

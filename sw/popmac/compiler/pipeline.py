@@ -10,7 +10,7 @@ from ..graph import Graph
 from ..program import DeviceSegment, Fallback, HostSegment, Layer, Program
 from .allocate import Lifetime, MemoryFullError, allocate
 from .cycles import predict
-from .emit import emit, weight_capacity
+from .emit import emit, parameter_capacity, weight_capacity
 from .lowering.convolution import lower_conv_2d, lower_fully_connected
 from .lowering.depthwise import lower_depthwise_conv_2d
 from .lowering.elementwise import lower_maximum, lower_product, lower_sum
@@ -130,7 +130,7 @@ def compile_graph(graph: Graph, arch: ArchConfig | str, *, fuse: bool = True) ->
             try:
                 plans[node.name] = [
                     part for plan in LOWERINGS[node.op](graph, node, storages, arch)
-                    for part in plan.split(weight_capacity(plan, arch))]
+                    for part in plan.split(weight_capacity(plan, arch), parameter_capacity(arch))]
             except FitError as error:
                 excluded[node.name] = Verdict(str(error), "quantise it with other scales")
         if excluded.keys() - verdicts.keys():
@@ -237,7 +237,7 @@ def _assemble(graph, arch, verdicts, storages, plans, alone):
                                             f"{arch.name} has {capacity} for its engine")
     image    = emit(layers, placed, arch)
     for what, needed, capacity, share in [
-        ("rows of program memory", len(image.rows), arch.program_rows,
+        ("rows of program memory", image.resident_rows, arch.program_rows,
             lambda p: len(p.parameters)),
         ("layers", len(layers), isa.MAX_LAYERS, lambda p: 1),
     ]:

@@ -90,23 +90,25 @@ class LayerPlan:
         """The same, with results replaced by entries of a table."""
         return replace(self, table=table)
 
-    def split(self, limit):
-        """Plans of some output-channel blocks each, whose weights are at most ``limit`` words.
+    def split(self, limit, rows_limit):
+        """Plans of some output-channel blocks each.
+
+        Their weights are at most ``limit`` words, and their parameters ``rows_limit`` rows.
 
         Raises
         ------
         FitError
             If those of one block are more.
         """
-        if len(self.weights) <= limit:
+        if len(self.weights) <= limit and len(self.parameters) <= rows_limit:
             return [self]
         loop  = self.loops["output_block"]
         words = loop.strides["weight"]
-        if not 0 < words <= limit:
+        if not 0 < words <= limit or self.shared:
             raise FitError([0], f"it takes {words or len(self.weights)} weight words, but "
                            f"{limit} fit")
-        at_once = limit // words
         rows    = len(self.parameters) // loop.count
+        at_once = min(limit // words, rows_limit // rows)
         plans   = []
         for first in range(0, loop.count, at_once):
             count = min(at_once, loop.count - first)

@@ -116,7 +116,7 @@ class Device:
         with self.exclusive() as link:
             place = self._make_room(program)
             link.write(Space.PROGRAM, place.row * isa.ROW_BYTES,
-                       relocated(program, place).tobytes())
+                       relocated(program, place)[:program.loaded_rows].tobytes())
             session = Session(self, program, place)
             self._sessions.add(session)
             return session
@@ -131,7 +131,7 @@ class Device:
             if not kept:
                 raise IncompatibleProgramError(
                     f"the program has {len(program.layers)} layers, {len(program.weights)} weight "
-                    f"words and {len(program.rows)} rows, which the device has no room for")
+                    f"words and {program.resident_rows} rows, which the device has no room for")
             self._evict(kept[:1])
             kept = kept[1:]
 

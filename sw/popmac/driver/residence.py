@@ -40,8 +40,8 @@ def find_place(program, others):
     arch  = program.arch
     word  = _first_gap(program.resident_words, arch.all_weight_words,
                        [(place.word, other.resident_words) for other, place in others])
-    row   = _first_gap(len(program.rows), arch.program_rows,
-                       [(place.row, len(other.rows)) for other, place in others],
+    row   = _first_gap(program.resident_rows, arch.program_rows,
+                       [(place.row, other.resident_rows) for other, place in others],
                        unit=isa.LAYER_ROWS)
     table = _first_gap(program.resident_tables, TABLES,
                        [(place.table, other.resident_tables) for other, place in others])

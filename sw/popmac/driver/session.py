@@ -123,9 +123,12 @@ class Session:
             self._check_loaded()
             program = self.program.with_thresholds(name, values)
             where   = program.threshold_rows(name)
-            for run in np.split(where, np.flatnonzero(np.diff(where) != 1) + 1):
-                link.write(Space.PROGRAM, (self.place.row + int(run[0])) * isa.ROW_BYTES,
-                           program.rows[run].tobytes())
+            if where[-1] < program.loaded_rows:
+                for run in np.split(where, np.flatnonzero(np.diff(where) != 1) + 1):
+                    link.write(Space.PROGRAM, (self.place.row + int(run[0])) * isa.ROW_BYTES,
+                               program.rows[run].tobytes())
+            else:
+                self._page = None # they come with their page
             self.program = program
 
     @property
@@ -318,16 +321,18 @@ class Session:
             .reshape(self._shape(name))
 
     def _load(self, page):
-        """Write the weights and tables of a page, if they are not there."""
+        """Write the weights, tables and parameters of a page, if they are not there."""
         if page == self._page:
             return
         self._page = None # until all is written
         arch    = self.program.arch
-        weights, tables = self.program.page_bytes(page)
+        weights, tables, rows = self.program.page_bytes(page)
         behind  = arch.all_weight_words * arch.weight_word_bytes # the tables
         for write in [
             self._link.post_write(Space.WEIGHT, self.place.word * arch.weight_word_bytes, weights),
             self._link.post_write(Space.WEIGHT, behind + self.place.table * TABLE_BYTES, tables),
+            self._link.post_write(Space.PROGRAM, (self.place.row + self.program.loaded_rows)
+                                  * isa.ROW_BYTES, rows),
         ]:
             write.result()
         self._page = page
