@@ -81,7 +81,7 @@ class OnnxOperators:
                 opset_imports=[o for o in self._opsets if o.domain in ("", "ai.onnx")],
                 ir_version=IR_VERSION)
             options = self._runtime.SessionOptions()
-            options.log_severity_level   = 3
+            options.log_severity_level   = 4 # errors are raised
             options.intra_op_num_threads = 1
             self._sessions[key] = self._runtime.InferenceSession(
                 model.SerializeToString(), options, providers=["CPUExecutionProvider"])
