@@ -176,7 +176,7 @@ class Program:
         values = old.checked(values, name)
         rows   = self.rows.copy()
         where  = self.threshold_rows(name)
-        rows[where] = old.replaced(rows[where], values)
+        rows[where] = old.replaced(rows[where], values, self.arch.columns)
         return replace(self, rows=rows,
                        thresholds=self.thresholds | {name: replace(old, values=values)})
 
@@ -258,6 +258,7 @@ class Program:
             "rows":      blob(self.rows),
             "thresholds": {name: {
                 "values": blob(t.values), "low": blob(t.low), "high": blob(t.high), "step": t.step,
+                "block": t.block,
             } for name, t in self.thresholds.items()},
         }
         text = json.dumps(header, separators=(",", ":"), default=_plain).encode()
@@ -320,8 +321,9 @@ class Program:
                        weights=array(header["weights"]), tables=array(header["tables"]),
                        rows=array(header["rows"]),
                        thresholds={_text(name): Thresholds(
-                           values=array(t["values"]), low=array(t["low"]), high=array(t["high"]),
-                           step=_count(t["step"])) for name, t in header["thresholds"].items()})
+                           **{key: array(t[key]) for key in ("values", "low", "high")},
+                           **{key: _count(t[key]) for key in ("step", "block")})
+                           for name, t in header["thresholds"].items()})
         program._check(header["isa"])
         return program
 
@@ -380,12 +382,13 @@ class Program:
             check(min(layer.macs, layer.weight_words) >= 0 and layer.cycles > 0,
                   "a layer takes no time")
         for name, t in self.thresholds.items():
-            check(t.step in (1, 2) and all(
+            check(t.step in (1, 2) and 0 < t.block <= arch.columns and all(
                 a.dtype == np.int32 and a.shape == t.values.shape and a.ndim == 1
                 for a in (t.values, t.low, t.high)), f"thresholds of {name!r} do not fit")
             check(any(layer.node == name for layer in self.layers), f"there is no layer {name!r}")
             where = self.threshold_rows(name)
-            check(where.max() < len(self.rows) and 2 * len(where) >= len(t.values),
+            check(where.max() < len(self.rows)
+                  and 2 * len(where) // arch.columns * t.block >= len(t.values),
                   f"thresholds of {name!r} have no rows")
         for node in graph.nodes:
             check(all(n in graph.tensors for n in (*node.inputs, *node.outputs) if n),

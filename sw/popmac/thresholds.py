@@ -29,12 +29,15 @@ class Thresholds:
         Least and greatest sum.
     step : int
         Sums differ by multiples of this; the layer counts them.
+    block : int
+        Channels of an output block, of which each has parameters for all columns of the array.
     """
 
     values: np.ndarray
     low:    np.ndarray
     high:   np.ndarray
     step:   int
+    block:  int
 
     def checked(self, values, name):
         """Other thresholds as an array of int32 (channels,).
@@ -57,11 +60,13 @@ class Thresholds:
         low, high = self.low.astype(np.int64), self.high.astype(np.int64)
         return np.clip(-((low - values) // self.step), 0, (high - low) // self.step + 1)
 
-    def replaced(self, rows, values):
+    def replaced(self, rows, values, columns):
         """Parameters of the channels with other thresholds.
 
         Parameters
         ----------
+        columns : int
+            Of the array.
         rows : ndarray of uint8 (n, isa.ROW_BYTES)
             Rows of the program with the parameters of all channels, in order.
         values : ndarray of int32 (channels,)
@@ -73,10 +78,10 @@ class Thresholds:
         result = rows.copy().reshape(-1, _SIZE)
         change = self.units(self.values) - self.units(values)
         for channel in np.flatnonzero(change):
-            old  = isa.ChannelParameters.decode(
-                int.from_bytes(result[channel].tobytes(), "little"))
-            bias = (old.bias + int(change[channel]) + 2**(ACCUMULATOR_BITS - 1)) \
+            place = channel // self.block * columns + channel % self.block
+            old   = isa.ChannelParameters.decode(int.from_bytes(result[place].tobytes(), "little"))
+            bias  = (old.bias + int(change[channel]) + 2**(ACCUMULATOR_BITS - 1)) \
                 % 2**ACCUMULATOR_BITS - 2**(ACCUMULATOR_BITS - 1)
-            new  = isa.ChannelParameters(**{**vars(old), "bias": bias})
-            result[channel] = np.frombuffer(new.encode().to_bytes(_SIZE, "little"), np.uint8)
+            new   = isa.ChannelParameters(**{**vars(old), "bias": bias})
+            result[place] = np.frombuffer(new.encode().to_bytes(_SIZE, "little"), np.uint8)
         return result.reshape(rows.shape)

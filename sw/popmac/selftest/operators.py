@@ -149,6 +149,34 @@ def _concatenation(rng):
     return b.graph("Concatenation", names, (1, 12, 12, 16), {"axis": 3})
 
 
+def _bits(rng):
+    """Bytes to bits, bits to bits, pooling of bits, and the sums of a last layer."""
+    b = _Builder(rng)
+    nodes, window = [], {"strides": (1, 1), "dilation": (1, 1), "padding": ((0, 0), (0, 0))}
+
+    def add(op, source, shape, weights=None, spread=0, **attrs):
+        name, inputs = f"{len(nodes)} {op}", [source]
+        if weights is not None:
+            inputs.append(b.add(f"{name} weights", weights, data=rng.choice([-1, 1], weights)))
+        if spread:
+            limits = rng.normal(0, spread, (weights[0], 1))
+            inputs.append(b.add(f"{name} thresholds", limits.shape, data=limits, dtype="int32"))
+        output = b.add(name, shape, zero_point=0, scale=1)
+        nodes.append(Node(op=op, name=name, inputs=tuple(inputs), outputs=(output,), attrs=attrs))
+        return output
+
+    levels = {"levels": (-1, 1)}
+    x = b.input((1, 12, 12, 3), zero_point=-7)
+    x = add("ThresholdConv2D", x, (1, 10, 10, 37), (37, 3, 3, 3), 300, **window, **levels)
+    x = add("ThresholdConv2D", x, (1, 8, 8, 150), (150, 3, 3, 37), 18, **window, **levels)
+    x = add("MaxPool2D", x, (1, 4, 4, 150), kernel=(2, 2), strides=(2, 2),
+            padding=window["padding"], **_PLAIN)
+    x = add("SegmentConv2D", x, (1, 4, 4, 20), (10, 1, 1, 150), **window, first=-150, step=2,
+            segments=2)
+    return Graph(name="bits", dialect="qonnx", nodes=tuple(nodes), tensors=b.tensors,
+                 inputs=tuple(b.inputs), outputs=(x,))
+
+
 #: Functions of random numbers that return a graph, by name of the item.
 OPERATORS = {
     "Conv2D, 1 channel":    _convolution(1, 5),
@@ -166,4 +194,5 @@ OPERATORS = {
     "Logistic":             _function("Logistic", 1 / 256, -128),
     "LeakyRelu":            _function("LeakyRelu", 1 / 16, -30, alpha=0.1),
     "Concatenation":        _concatenation,
+    "bits":                 _bits,
 }

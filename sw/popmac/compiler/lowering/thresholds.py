@@ -36,10 +36,10 @@ def _is_bipolar(graph, name):
     return node is not None and node.attrs.get("levels") == BIPOLAR
 
 
-def _fits_engine(graph, node, arch):
+def _fits_engine(graph, node):
     """Whether the binary engine could compute a node whose input is bits."""
     weights = graph.tensors[node.inputs[1]]
-    return arch.planes > 0 and node.op in SUMS and bool(np.all(np.abs(weights.data) == 1)) \
+    return node.op in SUMS and bool(np.all(np.abs(weights.data) == 1)) \
         and not np.any(node.attrs.get("padding", 0)) \
         and node.attrs.get("step", 2) == 2
 
@@ -58,12 +58,14 @@ def bit_tensors(graph, nodes, arch):
     -------
     set of str
     """
+    if not arch.planes or arch.rows != arch.columns:
+        return set()
     bits = {name for node in nodes for name in (*node.inputs, *node.outputs)
             if name and not graph.tensors[name].is_constant and _is_bipolar(graph, name)}
 
     def allowed(node, name):
         if node.op in SUMS and name == node.inputs[0]:
-            return _fits_engine(graph, node, arch)
+            return _fits_engine(graph, node)
         if node.op in THRESHOLDS or node.op in RESHAPES:
             return name == node.output or node.output in bits
         pool = node.op == "MaxPool2D" and not np.any(node.attrs["padding"])
@@ -190,9 +192,10 @@ class _Sums:
         values = values.astype(np.int32)
         if self.on_engine:
             ends = np.full_like(values, self.count)
-            return Thresholds(values=values, low=-ends, high=ends, step=2)
+            return Thresholds(values=values, low=-ends, high=ends, step=2,
+                              block=self.arch.columns)
         return Thresholds(values=values, low=self.low.astype(np.int32),
-                          high=self.high.astype(np.int32), step=1)
+                          high=self.high.astype(np.int32), step=1, block=self.arch.rows)
 
     def plan(self, fields, low, high):
         """Plan with requantiser parameters ``fields``, arrays with an entry per channel."""
@@ -219,9 +222,9 @@ class _Sums:
             first_column=-left * source.pixel_bytes, source_words=-top * source.row_pitch,
             height=source.height, row_bytes=source.row_bytes, padding=self.zero, zero_point=0,
             low=int(low), high=int(high), group=target.group, bits=bool(target.bits),
-            weights=words.reshape(-1, arch.rows, arch.columns),
-            parameters=parameter_rows(isa.ChannelParameters, arch.columns, **{
-                **fields, "bias": wrap(bias, ACCUMULATOR_BITS)}),
+            weights=words.reshape(-1, *words.shape[-2:]),
+            parameters=parameter_rows(isa.ChannelParameters, arch.columns, block=words.shape[-1],
+                                      **{**fields, "bias": wrap(bias, ACCUMULATOR_BITS)}),
             macs=self.macs)
         return self._in_planes(result, strides[1]) if self.on_engine else result
 
