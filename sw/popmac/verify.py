@@ -112,10 +112,9 @@ def verify(path, device, inputs):
 
 
 def _verify(graph, reference, golden, device, inputs, name):
-    codecs   = {name: Codec(graph.tensors[name]) for name in graph.inputs}
+    codes    = {name: Codec(graph.tensors[name]).encode(values) for name, values in inputs.items()}
     count    = len(next(iter(inputs.values())))
-    samples  = [{name: codecs[name].encode(values[index]) for name, values in inputs.items()}
-                for index in range(count)]
+    samples  = [{name: values[index] for name, values in codes.items()} for index in range(count)]
     stages   = ("golden.layers", "golden.machine", "device")
     tensors, elements = set(), 0
     for fuse in (True, False): # tensors that fusion removes are in a second program
