@@ -86,6 +86,17 @@ def test_verify(capsys, digits, inputs):
     assert result["inputs"] == 3 and result["tensors"] == 10
 
 
+def test_waveform_of_no_difference(capsys, digits, inputs, tmp_path):
+    wave = tmp_path / "wave.vcd"
+    arguments = ["verify", digits, "--inputs", inputs, "--wave", wave, "--device"]
+    status, out, _ = run(capsys, *arguments, "sim:tiny?link=fast")
+    assert status == 0 and "no difference to show" in out and not wave.exists()
+    status, out, _ = run(capsys, *arguments, "sim:tiny?link=fast", "--json")
+    assert status == 0 and json.loads(out)["wave"] is None
+    assert_refused(capsys, "--wave shows signals of simulated boards (sim:TARGET), and golden:tiny "
+                   "is none", *arguments, "golden:tiny")
+
+
 def test_inputs_may_be_called_x(capsys, digits, images, tmp_path):
     np.savez(tmp_path / "x.npz", x=images[:1])
     status, _, _ = run(capsys, "run", digits, "--device", "golden:tiny", "--inputs",

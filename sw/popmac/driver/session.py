@@ -189,8 +189,23 @@ class Session:
                 if self._last_run is None or not self.loaded:
                     raise DeviceError("there is nothing to count: run the program first")
                 self._counters = MappingProxyType(total(
-                    layer_table(self.program, self._read_counters()), *self._last_run))
+                    layer_table(self.program, self.layer_counters()), *self._last_run))
             return self._counters
+
+    def layer_counters(self):
+        """What the device counted when it ran each of its layers last, by index of the layer.
+
+        Returns
+        -------
+        list of LayerCounters
+        """
+        with self._exclusive():
+            pending = [self._link.post_read(
+                Space.PROGRAM,
+                (self.place.row + index * isa.LAYER_ROWS + isa.COUNTER_ROW) * isa.ROW_BYTES,
+                isa.ROW_BYTES) for index in range(len(self.program.layers))]
+            return [isa.LayerCounters.decode(int.from_bytes(read.result(), "little"))
+                    for read in pending]
 
     def run(self, x):
         """Run the program on one sample.
@@ -267,10 +282,17 @@ class Session:
         results = {name: np.concatenate([part[name] for part in done]) for name in done[0]}
         return results if len(results) > 1 else next(iter(results.values()))
 
-    def trace(self, x):
+    def trace(self, x, *, before=None):
         """Run the program on one sample, layer by layer, and return every tensor.
 
         Each tensor is read back before its memory is used again.
+
+        Parameters
+        ----------
+        x : array_like, or mapping of str to array_like
+            As for :meth:`run`.
+        before : callable, optional
+            Is called with the index of each layer of the device before that is run.
 
         Returns
         -------
@@ -282,18 +304,20 @@ class Session:
         with self._exclusive():
             for segment in self.program.segments:
                 if isinstance(segment, DeviceSegment):
-                    self._trace_layers(segment, values)
+                    self._trace_layers(segment, values, before)
                 else:
                     self._compute(segment, values)
         return values
 
-    def _trace_layers(self, segment, values):
+    def _trace_layers(self, segment, values, before):
         for name in segment.inputs:
             self._post_write(name, self._pack(name, values[name][None])[0]).result()
         for name, source in segment.reshaped.items():
             values[name] = values[source].reshape(self._shape(name))
         for index in range(segment.first, segment.last + 1):
             first, *others = self.program.layers[index].tensors
+            if before is not None:
+                before(index)
             pending, _ = self._post_layers(index, index)
             for posted in pending:
                 posted.result()
@@ -462,11 +486,3 @@ class Session:
                 pending.append(waits[-1])
         return pending, waits
 
-    def _read_counters(self):
-        """Counters of all layers, by index."""
-        pending = [self._link.post_read(
-            Space.PROGRAM,
-            (self.place.row + index * isa.LAYER_ROWS + isa.COUNTER_ROW) * isa.ROW_BYTES,
-            isa.ROW_BYTES) for index in range(len(self.program.layers))]
-        return [isa.LayerCounters.decode(int.from_bytes(read.result(), "little"))
-                for read in pending]
