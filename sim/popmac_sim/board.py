@@ -96,11 +96,15 @@ class SimulatedBoard:
         return received
 
     def record(self, path, first, last):
-        """Write all signals from cycle ``first`` to ``last`` of the next run that has them.
+        """Write all signals from cycle ``first`` to ``last`` of the next run.
 
         Only if ``library`` was built for ``recording``; see :meth:`.verilated.Simulation.record`.
         """
         self._simulation.record(path, first, last, half=round(1e12 / self.arch.clock_hz / 2))
+
+    def end_recording(self):
+        """Complete the file of :meth:`record`."""
+        self._simulation.end_recording()
 
     def time(self):
         """Seconds of simulated time."""

@@ -21,23 +21,22 @@ namespace {
 constexpr int64_t NEVER = INT64_MAX;
 
 #ifdef POPMAC_RECORD
-// Writes all signals during some cycles of a run, which begins when busy is asserted.
+// Writes all signals during some cycles from when busy is asserted.
 struct Recorder {
     VerilatedVcdC file;
     int64_t first = NEVER;
     int64_t last = NEVER;
     uint64_t half = 0;  // of a cycle, in the file's unit
-    int64_t cycle = -1; // of the run, if there is one
+    int64_t cycle = -1; // since then
 
     // Before the edge that begins a cycle, and behind it.
     void before(const Vboard &component) {
-        cycle = component.busy ? cycle + 1 : -1;
+        if (cycle >= 0 || component.busy) cycle++;
         if (wanted()) file.dump(2 * half * cycle + half);
     }
     void behind() {
         if (!wanted()) return;
         file.dump(2 * half * (cycle + 1));
-        if (cycle == last) file.close();
     }
     bool wanted() const { return file.isOpen() && first <= cycle && cycle <= last; }
 };
@@ -112,15 +111,20 @@ void popmac_destroy(void *handle) {
 }
 
 #ifdef POPMAC_RECORD
-// Records the cycles from first to last of the next run that has them; half is half a cycle in
-// picoseconds.
+// Records the cycles from first to last since the next run begins; half is half a cycle in
+// picoseconds. The file is complete after popmac_record_end.
 void popmac_record(void *handle, const char *path, int64_t first, int64_t last, uint64_t half) {
     Recorder &recorder = static_cast<Board *>(handle)->recorder;
     recorder.first = first;
     recorder.last = last;
     recorder.half = half;
+    recorder.cycle = -1;
     recorder.file.set_time_resolution("ps");
     recorder.file.open(path);
+}
+
+void popmac_record_end(void *handle) {
+    static_cast<Board *>(handle)->recorder.file.close();
 }
 #endif
 

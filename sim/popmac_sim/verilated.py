@@ -242,22 +242,26 @@ class Simulation:
         return run.sent, output.raw[:run.received]
 
     def record(self, path, first, last, *, half):
-        """Write all signals from cycle ``first`` to ``last`` of the next run that has them.
+        """Write all signals from cycle ``first`` to ``last`` of the next run.
 
         Only if the library was built for ``recording``.
 
         Parameters
         ----------
         path : path-like
-            Value change dump. It is complete as soon as the last cycle is over.
+            Value change dump. It is complete after :meth:`end_recording`.
         first, last : int
-            Cycles since the component became busy.
+            Cycles from when the component becomes busy.
         half : int
             Half a cycle in picoseconds, for the times in the file.
         """
         self._library.popmac_record(
             ctypes.c_void_p(self._handle), os.fsencode(path),
             *(ctypes.c_int64(number) for number in (first, last, half)))
+
+    def end_recording(self):
+        """Complete the file of :meth:`record`."""
+        self._library.popmac_record_end(ctypes.c_void_p(self._handle))
 
     def close(self):
         """Free the memory. Nothing else may be called afterwards."""

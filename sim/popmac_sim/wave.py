@@ -115,6 +115,7 @@ def record(path, graph, inputs, difference, open_board):
                         board.record(flat, first, last)
 
                 session.trace(samples[-1], before=before)
+                board.end_recording()
                 nested = Path(folder) / "nested.vcd"
                 _nest(flat, nested)
                 os.replace(nested, path)
