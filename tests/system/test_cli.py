@@ -73,6 +73,7 @@ def test_run_json(capsys, digits, inputs):
     result = json.loads(out)
     assert status == 0 and result["samples"] == 3
     assert result["counters"]["cycles"] > 1000
+    assert 3 * result["counters"]["cycles"] < result["seconds"] * 1e8 < 1e6
 
 
 def test_verify(capsys, digits, inputs):
