@@ -256,6 +256,7 @@ def _assemble(graph, arch, verdicts, storages, plans, alone):
             raise _TooLargeError(largest.node, f"{needed} {what} are needed, but {arch.name} has "
                                                f"{capacity}")
 
+    begin   = {part.first for part in (*segments, *image.pages) if not hasattr(part, "nodes")}
     on_host = [node for node in graph.nodes if node.name in verdicts]
     needed  = {name for node in on_host for name in node.inputs}
     tensors = {name: tensor for name, tensor in graph.tensors.items()
@@ -265,8 +266,9 @@ def _assemble(graph, arch, verdicts, storages, plans, alone):
         layouts={name: storage.layout for name, storage in placed.items()},
         graph=replace(graph, nodes=tuple(on_host), tensors=tensors),
         layers=tuple(Layer(node=plan.node, op=plan.op, tensors=storages[plan.target].tensors,
-                           macs=plan.macs, weight_words=words, cycles=predict(plan, arch))
-                     for plan, words in zip(layers, image.new_words)),
+                           macs=plan.macs, weight_words=words,
+                           cycles=predict(plan, arch, begins=index in begin))
+                     for index, (plan, words) in enumerate(zip(layers, image.new_words))),
         fallbacks=tuple(Fallback(node=node.name, op=node.op, reason=verdicts[node.name].reason,
                                  remedy=verdicts[node.name].remedy) for node in on_host),
         macs=sum(node_macs(graph, node) for node in graph.nodes),
