@@ -22,7 +22,7 @@ __all__ = ["Waveform", "record"]
 # first step to its results, and the moment is known from the layer's cycles to one part of twenty.
 _BEFORE, _BEHIND, _PART = 128, 32, 20
 
-#: Cycles in front and behind, at most: a cycle of `ulx3s-85f` takes up to 100 kB.
+#: Cycles in front and behind, at most: a cycle of `ulx3s-85f` takes about 50 kB.
 _MOST = 512
 
 
