@@ -95,6 +95,17 @@ class SimulatedBoard:
             self.bytes_out += len(received)
         return received
 
+    def record(self, path, first, last):
+        """Write all signals from cycle ``first`` to ``last`` of the next run.
+
+        Only if ``library`` was built for ``recording``; see :meth:`.verilated.Simulation.record`.
+        """
+        self._simulation.record(path, first, last, half=round(1e12 / self.arch.clock_hz / 2))
+
+    def end_recording(self):
+        """Complete the file of :meth:`record`."""
+        self._simulation.end_recording()
+
     def time(self):
         """Seconds of simulated time."""
         return self._simulation.cycles / self.arch.clock_hz
@@ -104,18 +115,20 @@ class SimulatedBoard:
         self._simulation.close()
 
 
-def build_board(arch, *, folder=None):
+def build_board(arch, *, recording=False, folder=None):
     """Library of the simulated board of a target; see :func:`popmac_sim.verilated.build`."""
     return build(lambda: Core(arch), sources=GATEWARE, parameters=arch.to_json(),
-                 description=f"{arch.name} (about a minute)", folder=folder)
+                 description=f"{arch.name} (about a minute)", recording=recording, folder=folder)
 
 
-def open_board(arch, *, link):
+def open_board(arch, *, link="real", recording=False):
     """The simulated board of a target.
 
     Parameters
     ----------
     arch : :class:`popmac.arch.ArchConfig`
     link : "real" or "fast"
+    recording : bool
+        Its signals can be recorded.
     """
-    return SimulatedBoard(build_board(arch), arch, fast=link == "fast")
+    return SimulatedBoard(build_board(arch, recording=recording), arch, fast=link == "fast")

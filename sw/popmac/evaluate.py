@@ -67,12 +67,13 @@ def evaluate(path, device, inputs, labels=None):
 
     reference = open_reference(Path(path).read_bytes(), graph)
     codecs    = {name: Codec(graph.tensors[name]) for name in (*graph.inputs, *graph.outputs)}
+    codes     = {name: codecs[name].encode(array) for name, array in inputs.items()}
+    real      = all(array.dtype == np.float32 for array in inputs.values())
     equal, expected = 0, []
     for index in progress(range(count), "reference"):
-        values = reference.run({name: codecs[name].encode(array[index])
-                                for name, array in inputs.items()})
-        real   = all(array.dtype == np.float32 for array in inputs.values())
-        values = {name: codecs[name].decode(values[name], real=real) for name in graph.outputs}
+        values = reference.run({name: array[index] for name, array in codes.items()})
+        values = {name: codecs[name].decode(values[name][None], real=real)[0]
+                  for name in graph.outputs}
         equal += all(np.array_equal(values[name], results[name][index]) for name in values)
         expected.append(next(iter(values.values())))
 

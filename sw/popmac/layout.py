@@ -1,6 +1,7 @@
 """How a tensor lies in activation memory, and how it gets in and out."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -91,19 +92,19 @@ class Layout:
         return words * self.word_bytes + x[:, None] * self.pixel_bytes + lane
 
     def pack(self, values):
-        """Bytes of the memory from ``base`` on.
+        """Bytes of the memory from ``base`` on, for any number of images.
 
         Parameters
         ----------
-        values : ndarray of int8 or uint8 (height, width, channels)
+        values : ndarray of int8 or uint8 (..., height, width, channels)
 
         Returns
         -------
-        ndarray of int8 (words * word_bytes,)
+        ndarray of int8 (..., words * word_bytes)
             What belongs to no element is 0.
         """
-        octets = np.zeros(self.words * self.word_bytes, np.int8)
-        octets[self.addresses()] = self._to_bits(values) if self.bits else values.view(np.int8)
+        octets = np.zeros((*values.shape[:-3], self.words * self.word_bytes), np.int8)
+        octets[..., self._places] = self._to_bits(values) if self.bits else values.view(np.int8)
         return octets
 
     def unpack(self, octets):
@@ -111,20 +112,24 @@ class Layout:
 
         Returns
         -------
-        ndarray of int8 (height, width, channels)
+        ndarray of int8 (..., height, width, channels)
         """
-        values = np.asarray(octets, np.int8)[self.addresses()]
+        values = np.asarray(octets, np.int8)[..., self._places]
         return self._from_bits(values) if self.bits else values
 
+    @cached_property
+    def _places(self):
+        return self.addresses()
+
     def _to_bits(self, codes):
-        whole = np.zeros((*codes.shape[:2], self.channel_bytes * self.bits), np.uint8)
+        whole = np.zeros((*codes.shape[:-1], self.channel_bytes * self.bits), np.uint8)
         whole[..., :self.channels] = codes == 1
-        whole = whole.reshape(*codes.shape[:2], self.channel_bytes, self.bits)
+        whole = whole.reshape(*codes.shape[:-1], self.channel_bytes, self.bits)
         return np.packbits(whole, axis=-1, bitorder="little")[..., 0].view(np.int8)
 
     def _from_bits(self, octets):
         whole = np.unpackbits(octets.view(np.uint8)[..., None], axis=-1, bitorder="little")
-        whole = whole[..., :self.bits].reshape(*octets.shape[:2], -1)[..., :self.channels]
+        whole = whole[..., :self.bits].reshape(*octets.shape[:-1], -1)[..., :self.channels]
         return whole.astype(np.int8) * 2 - 1
 
 

@@ -22,11 +22,13 @@ class Difference:
     """The first element that differs.
 
     ``stage`` is what computed ``actual``; ``expected`` is the reference's. ``layer`` is the node
-    that the tensor is the output of; ``channel`` is the last number of ``element``.
+    that the tensor is the output of; ``channel`` is the last number of ``element``. ``fused`` says
+    whether the program is the one in which operators are joined, or the second one.
     """
 
     input:    int
     stage:    str
+    fused:    bool
     layer:    str
     tensor:   str
     element:  tuple
@@ -112,10 +114,9 @@ def verify(path, device, inputs):
 
 
 def _verify(graph, reference, golden, device, inputs, name):
-    codecs   = {name: Codec(graph.tensors[name]) for name in graph.inputs}
+    codes    = {name: Codec(graph.tensors[name]).encode(values) for name, values in inputs.items()}
     count    = len(next(iter(inputs.values())))
-    samples  = [{name: codecs[name].encode(values[index]) for name, values in inputs.items()}
-                for index in range(count)]
+    samples  = [{name: values[index] for name, values in codes.items()} for index in range(count)]
     stages   = ("golden.layers", "golden.machine", "device")
     tensors, elements = set(), 0
     for fuse in (True, False): # tensors that fusion removes are in a second program
@@ -127,7 +128,7 @@ def _verify(graph, reference, golden, device, inputs, name):
             for stage in stages:
                 actual = sessions[stage].trace(sample) if stage in sessions \
                     else layers.run(graph, sample)
-                found, names = _first_difference(graph, expected, actual, index, stage)
+                found, names = _first_difference(graph, expected, actual, index, stage, fuse)
                 if found:
                     return Verification(False, len(tensors | fresh), elements, index + 1,
                                         reference.description, name, stages, found)
@@ -141,7 +142,7 @@ def _verify(graph, reference, golden, device, inputs, name):
                         stages, None)
 
 
-def _first_difference(graph, expected, actual, index, stage):
+def _first_difference(graph, expected, actual, index, stage, fuse):
     names = []
     for node in graph.nodes:
         for name in node.outputs:
@@ -153,9 +154,9 @@ def _first_difference(graph, expected, actual, index, stage):
             if np.any(differs):
                 element = tuple(int(i) for i in np.argwhere(differs)[0])
                 return Difference(
-                    input=index, stage=stage, layer=node.name, tensor=name, element=element,
-                    channel=element[-1] if element else 0, expected=want[element].item(),
-                    actual=have[element].item()), names
+                    input=index, stage=stage, fused=fuse, layer=node.name, tensor=name,
+                    element=element, channel=element[-1] if element else 0,
+                    expected=want[element].item(), actual=have[element].item()), names
     return None, names
 
 

@@ -7,6 +7,7 @@ import popmac
 from popmac.cli import main
 from popmac.driver.golden import GoldenCore
 from popmac.protocol import Space
+from popmac_sim.board import build_board
 
 
 @pytest.fixture
@@ -72,6 +73,7 @@ def test_run_json(capsys, digits, inputs):
     result = json.loads(out)
     assert status == 0 and result["samples"] == 3
     assert result["counters"]["cycles"] > 1000
+    assert 3 * result["counters"]["cycles"] < result["seconds"] * 1e8 < 1e6
 
 
 def test_verify(capsys, digits, inputs):
@@ -84,6 +86,17 @@ def test_verify(capsys, digits, inputs):
     result = json.loads(out)
     assert status == 0 and result["bit_exact"] and result["first_difference"] is None
     assert result["inputs"] == 3 and result["tensors"] == 10
+
+
+def test_waveform_of_no_difference(capsys, digits, inputs, tmp_path):
+    wave = tmp_path / "wave.vcd"
+    arguments = ["verify", digits, "--inputs", inputs, "--wave", wave, "--device"]
+    status, out, _ = run(capsys, *arguments, "sim:tiny?link=fast")
+    assert status == 0 and "no difference to show" in out and not wave.exists()
+    status, out, _ = run(capsys, *arguments, "sim:tiny?link=fast", "--json")
+    assert status == 0 and json.loads(out)["wave"] is None
+    assert_refused(capsys, "--wave shows signals of simulated boards (sim:TARGET), and golden:tiny "
+                   "is none", *arguments, "golden:tiny")
 
 
 def test_inputs_may_be_called_x(capsys, digits, images, tmp_path):
@@ -189,6 +202,35 @@ def test_usage(capsys):
     for command in ("check", "compile", "run", "verify", "demo", "bench"):
         status, out, _ = run(capsys, command, "--help")
         assert status == 0 and "--json" in out
+
+
+def test_cycles_beside_published_ones(capsys, monkeypatch, digits, tmp_path):
+    with popmac.open("sim:tiny?link=fast") as device:
+        session = device.load(digits)
+        session.run(np.zeros((8, 8, 1), np.int8))
+        cycles  = session.counters["cycles"]
+    (tmp_path / "my_kws_ref_model.tflite").write_bytes(digits.read_bytes())
+    (tmp_path / "another.tflite").write_bytes(b"")
+    # Building from sources is another thing.
+    monkeypatch.setattr("popmac_sim.board.build_board",
+                        lambda arch, folder=None, build=build_board: build(arch))
+    arguments = ["bench", "--target", "tiny", "--models", tmp_path]
+    status, out, _ = run(capsys, *arguments, "--json")
+    row,    = json.loads(out)["models"]
+    assert status == 0 and (row["model"], row["file"]) == ("KWS", "my_kws_ref_model.tflite")
+    assert (row["cycles"], row["microseconds"]) == (cycles, pytest.approx(cycles / 100))
+    assert (row["ideal"], row["schedule"]) == (15_500, 18_054)
+    assert {"microseconds": 324, "by": "fpgaConvNet, ZedBoard, 143 MHz", "changed": False} \
+        in row["published"]
+    status, out, _ = run(capsys, *arguments)
+    for expected in (f"{cycles:,}", "15,500", "18,054", "324 (fpgaConvNet, ZedBoard, 143 MHz)",
+                     "17.5 (FINN, 3-bit MLP, another network)", "3,460"):
+        assert status == 0 and expected in out
+
+
+def test_no_models_to_bench(capsys, tmp_path):
+    assert_refused(capsys, f"{tmp_path} has none of ad01_int8.tflite, ", "bench", "--models",
+                   tmp_path)
 
 
 @pytest.mark.parametrize("device", ["golden:tiny", "sim:tiny?link=fast"])

@@ -5,9 +5,11 @@ import os
 import numpy as np
 import pytest
 from faulty_transport import FaultyTransport
+from tflite_models import ModelBuilder
 
 import popmac
 from popmac.arch import target
+from popmac.compiler.frontends.tflite import load_tflite
 from popmac.driver.device import Device
 from popmac.driver.endpoint import SoftwareEndpoint
 from popmac.driver.golden import GoldenCore
@@ -56,6 +58,18 @@ def test_every_inference_ends_with_the_right_integers(rng, board, graph, images,
     device.close()
 
 
+@pytest.mark.parametrize("rate", [1e-3, 3e-3])
+def test_samples_that_are_sent_ahead_end_with_the_right_integers(rng, board, graph, images, rate):
+    device, transport = open_faulty(board, rng, rate=rate)
+    session = device.load(graph)
+    for first in (0, 40):
+        np.testing.assert_array_equal(
+            session.run_many(images[first:first + 40]),
+            [expected_scores(graph, image) for image in images[first:first + 40]])
+    assert sum(transport.faults.values()) > 30
+    device.close()
+
+
 @pytest.mark.parametrize("after", [10, 5000, 30_000, 31_000])
 def test_a_line_that_goes_dead_gives_an_error(rng, board, graph, images, after):
     begin = board.time()
@@ -86,6 +100,18 @@ class Deaf:
 
     def close(self):
         self.transport.close()
+
+
+def test_samples_that_are_sent_ahead_end_with_an_error_if_the_line_goes_dead(rng, board, graph,
+                                                                             images):
+    device, transport = open_faulty(board, rng, rate=0)
+    session = device.load(graph)
+    transport.disconnect_after = 2500
+    begin = board.time()
+    with pytest.raises(popmac.LinkError, match="somebody pulled the plug"):
+        session.run_many(images)
+    assert board.time() - begin < 5
+    assert not session.loaded
 
 
 def test_a_device_that_falls_silent_gives_an_error_in_time_and_may_come_back(board, graph, images):
@@ -150,6 +176,31 @@ def test_ctrl_c_anywhere_leaves_the_device_usable(board, graph, images):
             caught += 1
             result = session.run(images[place % 5])
         np.testing.assert_array_equal(result, expected[place % 5])
+    assert caught > 5
+
+
+def test_ctrl_c_among_samples_that_are_sent_ahead(board, images, rng):
+    b = ModelBuilder()
+    x = b.input((1, 512), scale=0.02, zero_point=3)
+    b.output(b.fully_connected(
+        x, rng.integers(-128, 128, (50, 512)).astype(np.int8), np.zeros(50, int),
+        weight_scale=0.002, scale=0.05, zero_point=-3, activation="none"))
+    graph     = load_tflite(b.build(), "paged")
+    transport = Interrupted(board)
+    device    = Device(Link(transport))
+    session   = device.load(graph)
+    assert len(session.program.pages) > 1
+    xs        = rng.integers(-128, 128, (3, 512)).astype(np.int8)
+    expected  = [layers.run(graph, {graph.inputs[0]: x[None]})[graph.outputs[0]][0] for x in xs]
+    caught    = 0
+    for place in range(0, 300, 17):
+        transport.left = place
+        try:
+            session.run_many(xs)
+        except KeyboardInterrupt:
+            caught += 1
+        transport.left = None
+        np.testing.assert_array_equal(session.run_many(xs), expected)
     assert caught > 5
 
 

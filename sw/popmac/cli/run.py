@@ -36,7 +36,9 @@ def execute(options):
         device  = open_device(options.device)
     with device:
         session  = device.load(program)
+        begin    = device.link.time()
         results  = session.run_many(inputs)
+        seconds  = device.link.time() - begin
         counters = session.counters
         clock    = device.arch.clock_hz
     names = [info.name for info in session.outputs]
@@ -49,7 +51,7 @@ def execute(options):
             raise PopmacError(f"{options.output}: {error.strerror}") from None
     samples = len(results[names[0]])
     if options.json:
-        print_json({"samples": samples, "outputs": {
+        print_json({"samples": samples, "seconds": seconds, "outputs": {
             name: {"shape": list(array.shape), "dtype": array.dtype.name}
             for name, array in results.items()}, "counters": dict(counters)})
         return
@@ -59,3 +61,5 @@ def execute(options):
     cycles = counters["cycles"]
     print(f"{cycles:,} cycles, {cycles / clock * 1e6:,.1f} us at {clock / 1e6:g} MHz; link: "
           f"{counters['link_bytes_in']:,} bytes in, {counters['link_bytes_out']:,} bytes out")
+    if seconds:
+        print(f"with the link: {seconds / samples * 1e6:,.1f} us per sample")

@@ -13,6 +13,10 @@ _MEMORY_TO_MEMORY = 28
 #: Cycles in the pair unit; in the array, but for the rows and for the skew of the sums.
 _PAIR, _ARRAY     = 9, 7
 
+#: Cycles until the descriptor of the first layer of a run is there, and further ones until its
+#: first parameters are, but for one per two channels.
+_DESCRIPTOR, _PARAMETERS = 9, 5
+
 
 def layer_change(unit, arch):
     """Cycles between the last step of a layer and the first step of the next."""
@@ -22,11 +26,12 @@ def layer_change(unit, arch):
     return _MEMORY_TO_MEMORY + (array if on_array else _PAIR) + skew
 
 
-def predict(plan, arch):
+def predict(plan, arch, *, begins=False):
     """Predicted cycles of a layer, from the end of the layer before to its own.
 
-    A pixel takes a cycle per step, or one per phase of the requantiser if these are more; the
-    parameters of a block take a cycle per two channels, and are fetched ahead.
+    A pixel takes a cycle per step, or one per phase of the requantiser if these are more, which
+    the last pixel does not wait for; the parameters of a block take a cycle per two channels, and
+    are fetched ahead, but not those of a layer that ``begins`` a run.
     """
     pixel  = max(plan.steps_per_pixel, plan.phases(arch))
     block  = plan.pixels_per_block * pixel
@@ -36,7 +41,13 @@ def predict(plan, arch):
     change = layer_change(plan.unit, arch)
     ahead  = change // load
     change = change + (plan.unit == isa.Unit.BINARY) * (1 + (plan.planes - 1) * arch.phases)
-    return change + max(blocks * block, (loads - ahead) * load + block)
+    steps  = plan.steps_per_pixel
+    if begins:
+        time = _DESCRIPTOR + max(blocks * block + max(0, load + _PARAMETERS - steps),
+                                 loads * load + _PARAMETERS + block - steps)
+    else:
+        time = max(blocks * block, (loads - ahead) * load + block)
+    return change + time - (pixel - steps)
 
 
 assert isa.LEVELS[:3] == ("input_block", "kernel_column", "kernel_row")

@@ -175,6 +175,7 @@ class _CrowdedError(_TooLargeError):
 
 def _assemble(graph, arch, verdicts, storages, plans, alone):
     segments, layers, lifetimes = [], [], {}
+    written,  read = [], set() # times of inputs, and memory of outputs
 
     def keep(name, time):
         """Have the memory of tensor ``name`` at a time."""
@@ -197,6 +198,7 @@ def _assemble(graph, arch, verdicts, storages, plans, alone):
         outside = {*graph.outputs}
         outside.update(name for node in graph.nodes if node not in nodes for name in node.inputs)
         outputs = [name for node in nodes for name in node.outputs if name in outside]
+        written.append(4 * first)
         for name in inputs:
             keep(name, 4 * first)
         for node in nodes:
@@ -208,6 +210,7 @@ def _assemble(graph, arch, verdicts, storages, plans, alone):
                 layers.append(plan)
         for name in outputs:
             keep(name, 4 * len(layers) - 1)
+            read.add(storages[name].tensors[0])
         if len(layers) > first:
             reshaped = {other: name for name in inputs for other in storages[name].tensors
                         if other in own}
@@ -218,10 +221,17 @@ def _assemble(graph, arch, verdicts, storages, plans, alone):
             verdicts |= {node.name: Verdict("nothing else runs on the device", "nothing is lost")
                          for node in nodes}
 
+    needed   = [Lifetime(name, storage.words, tuple(spans.values()))
+                for name, (storage, spans) in lifetimes.items()]
+    # The next sample's inputs are written while this one's outputs are read, if there is room.
+    ahead    = tuple((time, time) for time in written)
+    generous = [replace(new, spans=new.spans + ahead) if new.name in read else new
+                for new in needed]
     try:
-        bases = allocate([Lifetime(name, storage.words, tuple(spans.values()))
-                          for name, (storage, spans) in lifetimes.items()],
-                         arch.activation_words)
+        try:
+            bases = allocate(generous, arch.activation_words)
+        except MemoryFullError:
+            bases = allocate(needed, arch.activation_words)
     except MemoryFullError as error:
         layer = layers[min(error.index // 4, len(layers) - 1)]
         raise _CrowdedError(
@@ -246,6 +256,7 @@ def _assemble(graph, arch, verdicts, storages, plans, alone):
             raise _TooLargeError(largest.node, f"{needed} {what} are needed, but {arch.name} has "
                                                f"{capacity}")
 
+    begin   = {part.first for part in (*segments, *image.pages) if not hasattr(part, "nodes")}
     on_host = [node for node in graph.nodes if node.name in verdicts]
     needed  = {name for node in on_host for name in node.inputs}
     tensors = {name: tensor for name, tensor in graph.tensors.items()
@@ -255,8 +266,9 @@ def _assemble(graph, arch, verdicts, storages, plans, alone):
         layouts={name: storage.layout for name, storage in placed.items()},
         graph=replace(graph, nodes=tuple(on_host), tensors=tensors),
         layers=tuple(Layer(node=plan.node, op=plan.op, tensors=storages[plan.target].tensors,
-                           macs=plan.macs, weight_words=words, cycles=predict(plan, arch))
-                     for plan, words in zip(layers, image.new_words)),
+                           macs=plan.macs, weight_words=words,
+                           cycles=predict(plan, arch, begins=index in begin))
+                     for index, (plan, words) in enumerate(zip(layers, image.new_words))),
         fallbacks=tuple(Fallback(node=node.name, op=node.op, reason=verdicts[node.name].reason,
                                  remedy=verdicts[node.name].remedy) for node in on_host),
         macs=sum(node_macs(graph, node) for node in graph.nodes),

@@ -68,6 +68,16 @@ class Pending:
     def __init__(self, link, frames, convert):
         self._link, self._frames, self._convert = link, frames, convert
 
+    @property
+    def bytes_sent(self):
+        """Bytes that were sent for it so far, repetitions included."""
+        return sum(frame.bytes_sent for frame in self._frames)
+
+    @property
+    def bytes_received(self):
+        """Bytes of the answer."""
+        return sum(frame.bytes_received for frame in self._frames)
+
     def result(self):
         """Wait for the answer, and return it.
 
@@ -308,16 +318,24 @@ class Link:
                 self._fail(error)
 
     def _send_queue(self):
-        contents = []
+        frames = []
         while self._queue and self._window.admits(self._queue[0]):
-            contents.append(self._window.add(self._queue.popleft()))
-        self._transmit(contents)
+            frames.append(self._queue.popleft())
+            self._window.add(frames[-1])
+        self._transmit(frames)
 
-    def _transmit(self, contents):
-        if contents:
-            data = b"".join(encode(content) for content in contents)
-            self._transport.write(data)
-            self.bytes_sent += len(data)
+    def _send_again(self, frames):
+        for frame in frames:
+            self._window.send(frame)
+        self._transmit(frames)
+
+    def _transmit(self, frames):
+        if frames:
+            encoded = [encode(frame.content) for frame in frames]
+            self._transport.write(b"".join(encoded))
+            for frame, data in zip(frames, encoded):
+                frame.bytes_sent += len(data)
+                self.bytes_sent  += len(data)
             self._heard = self._transport.time()
 
     def _repeat(self, frames, error):
@@ -325,7 +343,7 @@ class Link:
         self._failures += 1
         if self._failures > self.retries:
             raise error
-        self._transmit([self._window.send(frame) for frame in frames])
+        self._send_again(frames)
 
     def _take(self, content):
         """Act on a frame from the device; ``None`` is a garbled one."""
@@ -347,8 +365,9 @@ class Link:
         if status not in set(Status):
             raise LinkError(f"{frame}: the device answered with unknown status {status}")
         frame.reply, frame.status = content[REPLY_HEADER.size:], Status(status)
+        frame.bytes_received += len(encode(content))
         self._failures, self._suspected = 0, False
-        self._transmit([self._window.send(lost) for lost in self._window.answer(frame)])
+        self._send_again(self._window.answer(frame))
 
     def _take_nak(self, expected, status):
         """Send what the device did not get."""

@@ -1,7 +1,10 @@
 """Programs on a device."""
 
 import itertools
+from collections import deque
 from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -11,7 +14,7 @@ from ..arch import TABLE_BYTES
 from ..errors import DeviceError, InputError, LinkTimeoutError, ModelFormatError
 from ..golden.layers import compute
 from ..program import DeviceSegment, Program
-from ..progress import progress
+from ..progress import progress_bar
 from ..protocol import Space
 from .counters import layer_table, total
 from .tensors import Codec
@@ -21,6 +24,44 @@ __all__ = ["Session", "Inference"]
 
 
 _numbers = itertools.count()
+
+#: Samples that are packed and posted at once. While the results of some are unpacked and the host
+#: computes its part, the device has those of the next.
+_BATCH = 8
+
+#: Samples after which other threads get their turn.
+_TURN = 8 * _BATCH
+
+
+@dataclass
+class _Batch:
+    """Samples on their way through a program, all of them at the same place of it.
+
+    Parameters
+    ----------
+    values : dict of str to ndarray (samples, ...)
+        By name of the tensor.
+
+    Attributes
+    ----------
+    cycles, bytes_sent, bytes_received : int
+        Of the last sample: cycles of its runs, and what the link carried for it.
+    """
+    values:         dict
+    cycles:         int = 0
+    bytes_sent:     int = 0
+    bytes_received: int = 0
+
+    def __len__(self):
+        return len(next(iter(self.values.values())))
+
+
+@dataclass
+class _Posted:
+    """What was posted for a sample: all of it, and the part that has results."""
+    pending: list
+    waits:   list
+    reads:   dict
 
 
 class Inference:
@@ -91,7 +132,8 @@ class Session:
         self._link    = device.link
         self._page    = None # whose weights are on the device
         if program.pages:
-            self._load(program.pages[0])
+            for write in self._post_page(program.pages[0]):
+                write.result()
         self._codecs  = {name: Codec(program.graph.tensors[name])
                          for name in (*program.graph.inputs, *program.graph.outputs)}
         self._nodes   = {node.name: node for node in program.graph.nodes}
@@ -150,8 +192,23 @@ class Session:
                 if self._last_run is None or not self.loaded:
                     raise DeviceError("there is nothing to count: run the program first")
                 self._counters = MappingProxyType(total(
-                    layer_table(self.program, self._read_counters()), *self._last_run))
+                    layer_table(self.program, self.layer_counters()), *self._last_run))
             return self._counters
+
+    def layer_counters(self):
+        """What the device counted when it ran each of its layers last, by index of the layer.
+
+        Returns
+        -------
+        list of LayerCounters
+        """
+        with self._exclusive():
+            pending = [self._link.post_read(
+                Space.PROGRAM,
+                (self.place.row + index * isa.LAYER_ROWS + isa.COUNTER_ROW) * isa.ROW_BYTES,
+                isa.ROW_BYTES) for index in range(len(self.program.layers))]
+            return [isa.LayerCounters.decode(int.from_bytes(read.result(), "little"))
+                    for read in pending]
 
     def run(self, x):
         """Run the program on one sample.
@@ -172,22 +229,11 @@ class Session:
         InputError
             If a name, shape or type is wrong.
         """
-        inputs, real = self._encode(x)
-        with self._device.exclusive() as link:
-            self._check_loaded()
-            values, cycles = dict(inputs), 0
-            sent, received = link.bytes_sent, link.bytes_received
-            for segment in self.program.segments:
-                if isinstance(segment, DeviceSegment):
-                    for name in segment.inputs:
-                        self._write(name, values[name])
-                    cycles += self._run_layers(segment.first, segment.last)
-                    values.update({name: self._read(name) for name in segment.outputs})
-                else:
-                    self._compute(segment, values)
-            self._counters = None
-            self._last_run = (cycles, link.bytes_sent - sent, link.bytes_received - received)
-        return self._decode(values, real)
+        values, real = self._encode(self._arrays(x, lambda array: np.asarray(array)[None]))
+        with self._exclusive():
+            (values,) = self._stream([values])
+        results = {name: array[0] for name, array in self._decode(values, real).items()}
+        return results if len(results) > 1 else next(iter(results.values()))
 
     def submit(self, x):
         """Run the program on one sample, when those submitted before it are done.
@@ -206,6 +252,10 @@ class Session:
     def run_many(self, xs):
         """Run the program on many samples, with a progress bar on a terminal.
 
+        While the device computes one sample, the next is on its way already, as far as there is
+        room for it: :attr:`counters` have the bytes of one sample, wherever they came in between.
+        Other threads get their turn after some samples.
+
         Parameters
         ----------
         xs : array_like, or mapping of str to array_like
@@ -216,43 +266,65 @@ class Session:
         ndarray, or dict of str to ndarray
             Likewise.
         """
-        samples = self._samples(xs)
-        results = [self.run(sample) for sample in progress(samples, "running")]
-        if not results:
+        arrays = self._arrays(xs, np.asarray)
+        counts = {len(array) if array.ndim else 0 for array in arrays.values()}
+        if len(counts) != 1:
+            raise InputError("all inputs must have the same number of samples")
+        if not (count := counts.pop()):
             raise InputError("there are no samples to run")
-        if isinstance(results[0], dict):
-            return {name: np.stack([result[name] for result in results]) for name in results[0]}
-        return np.stack(results)
+        values, real = self._encode(arrays)
+        batches = [{name: array[first:first + _BATCH] for name, array in values.items()}
+                   for first in range(0, count, _BATCH)]
+        done    = []
+        with progress_bar(len(batches), "running") as advance:
+            for first in range(0, len(batches), _TURN // _BATCH):
+                with self._exclusive():
+                    for values in self._stream(batches[first:first + _TURN // _BATCH]):
+                        done.append(self._decode(values, real))
+                        advance(1)
+        results = {name: np.concatenate([part[name] for part in done]) for name in done[0]}
+        return results if len(results) > 1 else next(iter(results.values()))
 
-    def trace(self, x):
+    def trace(self, x, *, before=None):
         """Run the program on one sample, layer by layer, and return every tensor.
 
         Each tensor is read back before its memory is used again.
+
+        Parameters
+        ----------
+        x : array_like, or mapping of str to array_like
+            As for :meth:`run`.
+        before : callable, optional
+            Is called with the index of each layer of the device before that is run.
 
         Returns
         -------
         dict of str to ndarray
             Codes, in the model's shapes; inputs included.
         """
-        values, _ = self._encode(x)
-        with self._device.exclusive():
-            self._check_loaded()
+        values, _ = self._encode(self._arrays(x, lambda array: np.asarray(array)[None]))
+        values = {name: array[0] for name, array in values.items()}
+        with self._exclusive():
             for segment in self.program.segments:
                 if isinstance(segment, DeviceSegment):
-                    self._trace_layers(segment, values)
+                    self._trace_layers(segment, values, before)
                 else:
                     self._compute(segment, values)
         return values
 
-    def _trace_layers(self, segment, values):
+    def _trace_layers(self, segment, values, before):
         for name in segment.inputs:
-            self._write(name, values[name])
+            self._post_write(name, self._pack(name, values[name][None])[0]).result()
         for name, source in segment.reshaped.items():
             values[name] = values[source].reshape(self._shape(name))
         for index in range(segment.first, segment.last + 1):
-            self._run_layers(index, index)
             first, *others = self.program.layers[index].tensors
-            values[first]  = self._read(first)
+            if before is not None:
+                before(index)
+            pending, _ = self._post_layers(index, index)
+            for posted in pending:
+                posted.result()
+            values[first] = self._unpack(first, [self._post_read(first).result()])[0]
             for name in others:
                 values[name] = values[first].reshape(self._shape(name))
 
@@ -264,19 +336,8 @@ class Session:
     def _shape(self, name):
         return self.program.graph.tensors[name].shape
 
-    def _samples(self, xs):
-        arrays = xs if isinstance(xs, dict) else {self.inputs[0].name: xs}
-        arrays = {name: np.asarray(array) for name, array in arrays.items()}
-        counts = {len(array) if array.ndim else 0 for array in arrays.values()}
-        if len(counts) != 1:
-            raise InputError("all inputs must have the same number of samples")
-        if isinstance(xs, dict):
-            return [{name: array[i] for name, array in arrays.items()}
-                    for i in range(counts.pop())]
-        return list(np.asarray(xs))
-
-    def _encode(self, x):
-        """Values of the inputs by name, and whether they were real."""
+    def _arrays(self, x, convert):
+        """What was given, by name of the input."""
         names = self.program.graph.inputs
         if not isinstance(x, dict):
             if len(names) != 1:
@@ -284,13 +345,89 @@ class Session:
             x = {names[0]: x}
         if set(x) != set(names):
             raise InputError(f"the inputs are {', '.join(names)}, not {', '.join(x)}")
-        values = {name: self._codecs[name].encode(x[name]) for name in names}
-        return values, all(np.asarray(array).dtype == np.float32 for array in x.values())
+        return {name: convert(x[name]) for name in names}
+
+    def _encode(self, arrays):
+        """Values of the inputs by name, and whether they were real."""
+        values = {name: self._codecs[name].encode(array) for name, array in arrays.items()}
+        return values, all(array.dtype == np.float32 for array in arrays.values())
 
     def _decode(self, values, real):
-        outputs = {name: self._codecs[name].decode(values[name], real=real)
-                   for name in self.program.graph.outputs}
-        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
+        return {name: self._codecs[name].decode(values[name], real=real)
+                for name in self.program.graph.outputs}
+
+    @contextmanager
+    def _exclusive(self):
+        """Have the device to oneself, with the program on it."""
+        with self._device.exclusive():
+            self._check_loaded()
+            try:
+                yield
+            except BaseException:
+                self._page = None # who knows
+                raise
+
+    def _stream(self, batches):
+        """Run the program on batches of samples, which are dicts of arrays by name.
+
+        Yields
+        ------
+        dict of str to ndarray (samples, ...)
+            For each batch, with the outputs among others.
+        """
+        self._counters = self._last_run = None
+        stream = map(_Batch, map(dict, batches))
+        for segment in self.program.segments:
+            step   = self._on_device if isinstance(segment, DeviceSegment) else self._on_host
+            stream = step(segment, stream)
+        for batch in stream:
+            self._last_run = (batch.cycles, batch.bytes_sent, batch.bytes_received)
+            yield batch.values
+
+    def _on_host(self, segment, batches):
+        """Compute a segment for each batch."""
+        for batch in batches:
+            rows = [{name: array[i] for name, array in batch.values.items()}
+                    for i in range(len(batch))]
+            for row in rows:
+                self._compute(segment, row)
+            batch.values = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+            yield batch
+
+    def _on_device(self, segment, batches):
+        """Run a segment for each batch; the next one is posted before one is waited for."""
+        posted = deque()
+        for batch in batches:
+            posted.append((batch, self._post(segment, batch)))
+            if len(posted) > 1:
+                yield self._collect(*posted.popleft())
+        while posted:
+            yield self._collect(*posted.popleft())
+
+    def _post(self, segment, batch):
+        """Post all that a segment takes, and return a :class:`_Posted` for each sample."""
+        octets = {name: self._pack(name, batch.values[name]) for name in segment.inputs}
+        posted = []
+        for i in range(len(batch)):
+            writes = [self._post_write(name, packed[i]) for name, packed in octets.items()]
+            layers, waits = self._post_layers(segment.first, segment.last)
+            reads = {name: self._post_read(name) for name in segment.outputs}
+            posted.append(_Posted([*writes, *layers, *reads.values()], waits, reads))
+        return posted
+
+    def _collect(self, batch, posted):
+        """Wait for all that was posted for a batch, and add the results to its values."""
+        octets = {name: [] for name in posted[0].reads}
+        for sample in posted:
+            for pending in sample.pending:
+                pending.result()
+            for name, read in sample.reads.items():
+                octets[name].append(read.result())
+        batch.values.update({name: self._unpack(name, o) for name, o in octets.items()})
+        batch.cycles         += sum(wait.result().cycles for wait in sample.waits)
+        batch.bytes_sent     += sum(pending.bytes_sent for pending in sample.pending)
+        batch.bytes_received += sum(pending.bytes_received for pending in sample.pending)
+        return batch
 
     def _compute(self, segment, values):
         for name in segment.nodes:
@@ -307,52 +444,50 @@ class Session:
                                        f"computed ({error})") from None
             values.update(zip(node.outputs, results))
 
-    def _write(self, name, values):
+    def _pack(self, name, values):
+        """Bytes of a tensor in the device's memory, from values (samples, ...)."""
         layout = self.program.layouts[name]
-        image  = values.reshape(layout.height, layout.width, layout.channels)
-        self._link.write(Space.ACTIVATION, layout.base * layout.word_bytes,
-                         layout.pack(image).tobytes())
+        return layout.pack(values.reshape(-1, layout.height, layout.width, layout.channels))
 
-    def _read(self, name):
+    def _unpack(self, name, octets):
+        """Values (samples, ...) of a tensor, from the bytes of each sample."""
+        octets = np.frombuffer(b"".join(octets), np.int8).reshape(len(octets), -1)
+        return self.program.layouts[name].unpack(octets).reshape(-1, *self._shape(name))
+
+    def _post_write(self, name, octets):
         layout = self.program.layouts[name]
-        octets = self._link.read(Space.ACTIVATION, layout.base * layout.word_bytes,
-                                 layout.words * layout.word_bytes)
-        return layout.unpack(np.frombuffer(octets, np.int8)) \
-            .reshape(self._shape(name))
+        return self._link.post_write(Space.ACTIVATION, layout.base * layout.word_bytes,
+                                     octets.tobytes())
 
-    def _load(self, page):
+    def _post_read(self, name):
+        layout = self.program.layouts[name]
+        return self._link.post_read(Space.ACTIVATION, layout.base * layout.word_bytes,
+                                    layout.words * layout.word_bytes)
+
+    def _post_page(self, page):
         """Write the weights, tables and parameters of a page, if they are not there."""
         if page == self._page:
-            return
-        self._page = None # until all is written
+            return []
+        self._page = page
         arch    = self.program.arch
         weights, tables, rows = self.program.page_bytes(page)
         behind  = arch.all_weight_words * arch.weight_word_bytes # the tables
-        for write in [
+        return [
             self._link.post_write(Space.WEIGHT, self.place.word * arch.weight_word_bytes, weights),
             self._link.post_write(Space.WEIGHT, behind + self.place.table * TABLE_BYTES, tables),
             self._link.post_write(Space.PROGRAM, (self.place.row + self.program.loaded_rows)
                                   * isa.ROW_BYTES, rows),
-        ]:
-            write.result()
-        self._page = page
+        ]
 
-    def _run_layers(self, first, last):
-        """Run layers on the device and return the cycles they took."""
-        cycles = 0
+    def _post_layers(self, first, last):
+        """Run layers on the device; return all that was posted, and the reports of it."""
+        pending, waits = [], []
         for page in self.program.pages:
             if page.first <= last and first <= page.last:
-                self._load(page)
-                self._link.run(self.place.layer + max(first, page.first),
-                               self.place.layer + min(last, page.last))
-                cycles += self._link.wait().cycles
-        return cycles
+                pending += self._post_page(page)
+                pending.append(self._link.post_run(self.place.layer + max(first, page.first),
+                                                   self.place.layer + min(last, page.last)))
+                waits.append(self._link.post_wait())
+                pending.append(waits[-1])
+        return pending, waits
 
-    def _read_counters(self):
-        """Counters of all layers, by index."""
-        pending = [self._link.post_read(
-            Space.PROGRAM,
-            (self.place.row + index * isa.LAYER_ROWS + isa.COUNTER_ROW) * isa.ROW_BYTES,
-            isa.ROW_BYTES) for index in range(len(self.program.layers))]
-        return [isa.LayerCounters.decode(int.from_bytes(read.result(), "little"))
-                for read in pending]

@@ -58,39 +58,43 @@ class Codec:
         return shape[1:] if shape[:1] == (1,) else shape
 
     def encode(self, values):
-        """Values of one sample in the model's shape and type.
+        """Values of samples in the model's shape and type.
 
         Parameters
         ----------
-        values : array_like
+        values : ndarray (samples, ...)
             Codes in the model's own type, or real values as float32.
+
+        Returns
+        -------
+        ndarray (samples, ...)
 
         Raises
         ------
         InputError
             If shape or type are wrong.
         """
-        values = np.asarray(values)
-        info   = self.info
+        info  = self.info
+        shape = values.shape[1:]
         # Axes of size 1 say nothing: files of samples often lack them.
-        if [n for n in values.shape if n != 1] != [n for n in info.shape if n != 1]:
+        if [n for n in shape if n != 1] != [n for n in info.shape if n != 1]:
             raise InputError(f"input {info.name!r} must have shape {info.shape}, its leading 1 "
-                             f"optional, not {values.shape}")
-        values = values.reshape(info.shape)
+                             f"optional, not {shape}")
+        values = values.reshape(len(values), *info.shape)
         if values.dtype == DTYPES[info.dtype]:
             return values
         if values.dtype == np.float32 and info.scale is not None:
             if not np.all(np.isfinite(values)):
                 raise InputError(f"input {info.name!r} contains values that are not finite")
-            real = Tensor(name=info.name, shape=info.shape, dtype="float32")
+            real = Tensor(name=info.name, shape=values.shape, dtype="float32")
             return OPERATORS["Quantize"](self.tensor, Operand(real, values))
         real = " (codes) or float32 (real values)" if info.scale is not None else ""
         raise InputError(f"input {info.name!r} must be {info.dtype}{real}, not {values.dtype}; "
                          "convert it with astype()")
 
     def decode(self, values, *, real):
-        """Values of one sample as the user gets them: without the leading 1; real values if so."""
+        """Values of samples as the user gets them: without the leading 1; real values if so."""
         if real and self.info.scale is not None:
             output = Tensor(name=self.info.name, shape=values.shape, dtype="float32")
             values = OPERATORS["Dequantize"](output, Operand(self.tensor, values))
-        return values.reshape(self.sample_shape)
+        return values.reshape(len(values), *self.sample_shape)

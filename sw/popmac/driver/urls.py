@@ -13,7 +13,7 @@ from .serial import SerialTransport
 from .tcp import TcpTransport
 
 
-__all__ = ["open_device"]
+__all__ = ["open_device", "parse_url"]
 
 
 FORMS = "golden:TARGET, sim:TARGET, serial:PORT, tcp:HOST:PORT"
@@ -42,17 +42,30 @@ def open_device(url, **options):
     PopmacError
         If the URL is none, or if the device cannot be reached.
     """
-    kind, _, rest = str(url).partition(":")
-    place, _, query = rest.partition("?")
-    opener = _OPENERS.get(kind)
-    if opener is None or not place:
-        raise PopmacError(f"{url!r} is no device; devices are {FORMS}")
+    kind, place, settings = parse_url(url)
     try:
-        settings = dict(parse_qsl(query, strict_parsing=True)) if query else {}
-        transport = opener(place, **settings)
+        transport = _OPENERS[kind](place, **settings)
     except (TypeError, ValueError) as error:
         raise PopmacError(f"{url!r} is no device ({error}); devices are {FORMS}") from None
     return Device(Link(transport, **options))
+
+
+def parse_url(url):
+    """Kind of device, where it is, and its settings as a dict of str.
+
+    Raises
+    ------
+    PopmacError
+        If there are no such devices.
+    """
+    kind, _, rest = str(url).partition(":")
+    place, _, query = rest.partition("?")
+    if kind not in _OPENERS or not place:
+        raise PopmacError(f"{url!r} is no device; devices are {FORMS}")
+    try:
+        return kind, place, dict(parse_qsl(query, strict_parsing=True)) if query else {}
+    except ValueError as error:
+        raise PopmacError(f"{url!r} is no device ({error}); devices are {FORMS}") from None
 
 
 def _golden(name):

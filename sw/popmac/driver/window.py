@@ -46,6 +46,9 @@ class Frame:
     deadline:  float     = field(default=None, init=False)
     #: When it was sent last, as a count of frames.
     sent:      int       = field(default=0, init=False)
+    #: What the link carried for it: repetitions, and its answer.
+    bytes_sent:     int  = field(default=0, init=False)
+    bytes_received: int  = field(default=0, init=False)
 
     @property
     def content(self):

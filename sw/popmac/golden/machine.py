@@ -158,26 +158,29 @@ class Machine:
 
         Or results (pixels, planes, columns).
         """
-        lanes  = self.arch.lanes
-        phases = layer.last_phase + 1
-        group  = min(1 << layer.channels_log2, lanes)
-        if results.ndim == 3:
-            planes    = results.shape[1]
-            phases   //= planes
-            addresses = (addresses[:, None] + (np.arange(planes) << layer.plane_log2)).reshape(-1)
-            results   = results.reshape(len(addresses), -1)
-        phases = min(phases, max(1, (1 << layer.channels_log2) // lanes)) if not layer.bits \
-            else phases
+        target  = self.targets(layer, addresses)
+        results = results.reshape(*target.shape[:2], -1)
         if layer.bits:
-            lanes, group = 1, 1
-            phases  = phases // self.arch.phases_per_byte
             results = np.packbits((results & 1).astype(np.uint8).reshape(
-                len(results), -1, self.arch.bits_per_byte), axis=-1,
+                *target.shape[:2], -1, self.arch.bits_per_byte), axis=-1,
                 bitorder="little")[..., 0].view(np.int8)
-        for phase in range(phases):
-            target = addresses[:, None] + phase * lanes + np.arange(group)
-            self.activations[target % self.arch.activation_bytes] = \
-                results[:, phase * lanes:phase * lanes + group]
+        self.activations[target] = results[..., :target.shape[2]]
+
+    def targets(self, layer, addresses):
+        """Addresses that a layer writes, of pixels whose first bytes are at ``addresses``.
+
+        Returns
+        -------
+        ndarray of int64 (pixels, planes, bytes)
+        """
+        planes = (layer.last_phase + 1) // self.arch.phases \
+            if layer.unit == isa.Unit.BINARY else 1
+        phases = (layer.last_phase + 1) // planes
+        size   = phases // self.arch.phases_per_byte if layer.bits else \
+            min(1 << layer.channels_log2, phases * self.arch.lanes)
+        places = addresses[:, None, None] + (np.arange(planes) << layer.plane_log2)[:, None] \
+            + np.arange(size)
+        return places % self.arch.activation_bytes
 
 
 def _integer(octets):
