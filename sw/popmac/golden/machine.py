@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import isa
 from ..arch import TABLE_BYTES, TABLES, ArchConfig
-from .array import equal_bits, inner_product_excess, tap_sums
+from .array import combined_planes, equal_bits, inner_product_excess, tap_sums
 from .loops import steps
 from .requantize import requantize, requantize_pair
 
@@ -74,7 +74,8 @@ class Machine:
                 case isa.Unit.DEPTHWISE:
                     results = requantize(self._channel_sums(windows, words), parameters, **limits)
                 case isa.Unit.BINARY:
-                    sums    = equal_bits(windows, self.weights[words])
+                    sums    = equal_bits(windows, self.weights[words], _factors(layer))
+                    sums    = combined_planes(sums, 1 << layer.plane_bits_log2)
                     results = requantize(sums, parameters, **limits)
                 case isa.Unit.UNION:
                     union   = np.bitwise_or.reduce(windows, axis=1)
@@ -122,6 +123,8 @@ class Machine:
         word   = nest.word[block][..., None] + nest.column[block][..., None] // rows \
             + np.arange(planes) * layer.plane_words
         values = self.activations.reshape(-1, rows)[word % self.arch.activation_words]
+        if layer.tail_always:
+            values[..., layer.tail_bytes:] = 0
         values[..., -1, :, layer.tail_bytes:] = 0 # of the last input block
         return values
 
@@ -156,15 +159,21 @@ class Machine:
     def _write(self, layer, addresses, results):
         """Write results (pixels, columns) to the bytes that begin at ``addresses`` (pixels,).
 
-        Or results (pixels, planes, columns).
+        Or results (pixels, neighbouring pixels, columns).
         """
         lanes  = self.arch.lanes
         phases = layer.last_phase + 1
         group  = min(1 << layer.channels_log2, lanes)
         if results.ndim == 3:
-            planes    = results.shape[1]
-            phases   //= planes
-            addresses = (addresses[:, None] + (np.arange(planes) << layer.plane_log2)).reshape(-1)
+            pixels    = results.shape[1]
+            phases  //= pixels << layer.plane_bits_log2
+            behind    = np.arange(pixels) << layer.plane_log2
+            if layer.bits:
+                # The bits of each result, the highest one first, in neighbouring words.
+                bit     = np.arange(1 << layer.result_bits_log2)
+                behind  = behind[:, None] | bit * self.arch.word_bytes
+                results = results[:, :, None].astype(np.int64) >> bit[::-1, None]
+            addresses = (addresses[:, None] + behind.reshape(-1)).reshape(-1)
             results   = results.reshape(len(addresses), -1)
         phases = min(phases, max(1, (1 << layer.channels_log2) // lanes)) if not layer.bits \
             else phases
@@ -178,6 +187,18 @@ class Machine:
             target = addresses[:, None] + phase * lanes + np.arange(group)
             self.activations[target % self.arch.activation_bytes] = \
                 results[:, phase * lanes:phase * lanes + group]
+
+
+def _factors(layer):
+    """How often each step of a pixel of the binary engine counts."""
+    rows    = layer.kernel_row.last + 1
+    steps   = (layer.input_block.last + 1) * (layer.kernel_column.last + 1)
+    factors = [1] * rows
+    for row in reversed(range(rows - 1)):
+        doubled = layer.doubling == isa.Doubling.ALWAYS or (
+            layer.doubling == isa.Doubling.BUT_LAST and row + 1 < rows - 1)
+        factors[row] = factors[row + 1] << doubled
+    return np.repeat(factors, steps)
 
 
 def _integer(octets):
