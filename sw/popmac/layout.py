@@ -28,7 +28,13 @@ class Layout:
     row_pitch, block_pitch : int
         Words from a row to the next, and from a block of channels to the next.
     bits : int
-        Channels per byte, if each is a bit: 1 for the code 1 and 0 for others. 0: bytes.
+        Channels per byte, if codes are in bits. 0: bytes.
+    code_bits : int
+        Bits of a code, each in words of its own, the highest bit first.
+    bit_pitch : int
+        Words from those of a bit to those of the next.
+    lowest, code_step : int
+        The code whose bits are all 0, and what is added to it for each further one.
     spare : int
         Words behind the last element that may be overwritten, too.
     base : int
@@ -44,6 +50,10 @@ class Layout:
     row_pitch:   int
     block_pitch: int
     bits:        int = 0
+    code_bits:   int = 1
+    bit_pitch:   int = 0
+    lowest:      int = -1
+    code_step:   int = 2
     spare:       int = 0
     base:        int = 0
 
@@ -72,14 +82,14 @@ class Layout:
         """Words from the first to the last one that is used, both included."""
         row = (self.row_bytes - self.pixel_bytes + self.group - 1) // self.word_bytes
         return (self.height - 1) * self.row_pitch + (self.blocks - 1) * self.block_pitch + row + 1 \
-            + self.spare
+            + (self.code_bits - 1) * self.bit_pitch + self.spare
 
     def at(self, base):
         """The same at another address."""
         return replace(self, base=base)
 
     def addresses(self):
-        """Byte address of every byte of every pixel, relative to ``base``.
+        """Byte address of every byte of every pixel, relative to ``base``; of the highest bits.
 
         Returns
         -------
@@ -103,7 +113,13 @@ class Layout:
             What belongs to no element is 0.
         """
         octets = np.zeros(self.words * self.word_bytes, np.int8)
-        octets[self.addresses()] = self._to_bits(values) if self.bits else values.view(np.int8)
+        if not self.bits:
+            octets[self.addresses()] = values.view(np.int8)
+            return octets
+        index = (values.astype(np.int64) - self.lowest) // self.code_step
+        index = np.clip(index, 0, (1 << self.code_bits) - 1)
+        for bit, addresses in self._bit_addresses():
+            octets[addresses] = self._to_bits(index >> bit & 1)
         return octets
 
     def unpack(self, octets):
@@ -113,19 +129,30 @@ class Layout:
         -------
         ndarray of int8 (height, width, channels)
         """
-        values = np.asarray(octets, np.int8)[self.addresses()]
-        return self._from_bits(values) if self.bits else values
+        octets = np.asarray(octets, np.int8)
+        if not self.bits:
+            return octets[self.addresses()]
+        index = sum(self._from_bits(octets[addresses]) << bit
+                    for bit, addresses in self._bit_addresses())
+        return (index * self.code_step + self.lowest).astype(np.int8)
 
-    def _to_bits(self, codes):
-        whole = np.zeros((*codes.shape[:2], self.channel_bytes * self.bits), np.uint8)
-        whole[..., :self.channels] = codes == 1
-        whole = whole.reshape(*codes.shape[:2], self.channel_bytes, self.bits)
+    def _bit_addresses(self):
+        """Bits of the codes, with the addresses of their bytes."""
+        addresses = self.addresses()
+        for bit in range(self.code_bits):
+            behind = (self.code_bits - 1 - bit) * self.bit_pitch * self.word_bytes
+            yield bit, addresses + behind
+
+    def _to_bits(self, bits):
+        whole = np.zeros((*bits.shape[:2], self.channel_bytes * self.bits), np.uint8)
+        whole[..., :self.channels] = bits
+        whole = whole.reshape(*bits.shape[:2], self.channel_bytes, self.bits)
         return np.packbits(whole, axis=-1, bitorder="little")[..., 0].view(np.int8)
 
     def _from_bits(self, octets):
         whole = np.unpackbits(octets.view(np.uint8)[..., None], axis=-1, bitorder="little")
         whole = whole[..., :self.bits].reshape(*octets.shape[:2], -1)[..., :self.channels]
-        return whole.astype(np.int8) * 2 - 1
+        return whole.astype(np.int64)
 
 
 def planar(shape, word_bytes, *, row_pitch=None, dense=False):

@@ -29,12 +29,15 @@ class Thresholds:
         Least and greatest sum.
     step : int
         Sums differ by multiples of this; the layer counts them.
+    scale : int
+        What the layer counts for each.
     """
 
     values: np.ndarray
     low:    np.ndarray
     high:   np.ndarray
     step:   int
+    scale:  int = 1
 
     def checked(self, values, name):
         """Other thresholds as an array of int32 (channels,).
@@ -55,7 +58,8 @@ class Thresholds:
     def units(self, values):
         """What the layer's count is at least where sums reach ``values``, less a constant."""
         low, high = self.low.astype(np.int64), self.high.astype(np.int64)
-        return np.clip(-((low - values) // self.step), 0, (high - low) // self.step + 1)
+        return np.clip(-((low - values) // self.step), 0, (high - low) // self.step + 1) \
+            * self.scale
 
     def replaced(self, rows, values):
         """Parameters of the channels with other thresholds.

@@ -35,7 +35,9 @@ def predict(plan, arch):
     load   = arch.columns // 2
     change = layer_change(plan.unit, arch)
     ahead  = change // load
-    change = change + (plan.unit == isa.Unit.BINARY) * (1 + (plan.planes - 1) * arch.phases)
+    # The sums of planes come one behind the other, that of a pixel with the last of its bits.
+    late   = plan.planes - 1 + (1 << plan.plane_bits_log2) - 1
+    change = change + (plan.unit == isa.Unit.BINARY) * (1 + late * arch.phases)
     return change + max(blocks * block, (loads - ahead) * load + block)
 
 

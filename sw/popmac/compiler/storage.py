@@ -4,7 +4,9 @@ from dataclasses import dataclass, replace
 
 from ..layout import Layout, linear, planar
 from .lowering.depthwise import row_pitch, takes_words
-from .lowering.thresholds import SUMS, bit_tensors, bitwise, spare_words
+from .bit_tensors import choose_bit_tensors
+from .lowering.binary import bitwise, levels_of, spare_words
+from .lowering.thresholds import SUMS
 from .view import RESHAPES, image_shape
 
 
@@ -86,7 +88,24 @@ def resolve_storage(graph, nodes, arch, copied=()):
                                      if find(name) in alike))
             alike.update(dict.fromkeys(together, together))
 
-    bits = bit_tensors(graph, nodes, arch)
+    def build(bits):
+        return _storages(graph, nodes, arch, groups, bits, copied, alike, find)
+
+    storages, failed = build(choose_bit_tensors(graph, nodes, arch, groups, build))
+    for node in nodes:
+        if node.op in PAIRS:
+            operands = [storages[name] for name in node.inputs if name in storages]
+            if len({storage.layout for storage in operands}) > 1:
+                reshapes = [other.name for other in nodes for storage in operands
+                            if other.op in RESHAPES and other.inputs[0] in storage.tensors
+                            and other.output in storage.tensors]
+                failed.update(dict.fromkeys(reshapes or [node.name],
+                                            "operands would lie differently in memory"))
+    return storages, failed
+
+
+def _storages(graph, nodes, arch, groups, bits, copied, alike, find):
+    """Storages of all groups of tensors, where those in ``bits`` are bits."""
     storages, failed = {}, {}
     for first, names in groups.items():
         shape  = image_shape(graph.tensors[first].shape)
@@ -96,7 +115,7 @@ def resolve_storage(graph, nodes, arch, copied=()):
         layout = planar(shape, arch.word_bytes, dense=_is_dense(nodes, names, copied),
                         row_pitch=_row_pitch(graph, nodes, alike[first], find, arch))
         if names.keys() & bits:
-            layout = bitwise(shape, arch)
+            layout = bitwise(shape, arch, levels_of(graph, first))
         layouts = dict.fromkeys(names, layout)
         if others:
             layouts = {name: None if layout.bits else
@@ -114,16 +133,6 @@ def resolve_storage(graph, nodes, arch, copied=()):
         words = max(layout.words for layout in layouts.values())
         storages.update({name: Storage(tuple(names), layout, words)
                          for name, layout in layouts.items()})
-
-    for node in nodes:
-        if node.op in PAIRS:
-            operands = [storages[name] for name in node.inputs if name in storages]
-            if len({storage.layout for storage in operands}) > 1:
-                reshapes = [other.name for other in nodes for storage in operands
-                            if other.op in RESHAPES and other.inputs[0] in storage.tensors
-                            and other.output in storage.tensors]
-                failed.update(dict.fromkeys(reshapes or [node.name],
-                                            "operands would lie differently in memory"))
     return storages, failed
 
 
