@@ -13,7 +13,7 @@ from ..digits import Digits
 from ..nest import Loop
 from ..plan import LayerPlan
 from ..records import parameter_rows
-from ..requantize import OFFSET_MAX, OFFSET_MIN, SHIFT_MAX, FitError, fit
+from ..requantize import OFFSET_MAX, OFFSET_MIN, SHIFT_MAX, FitError, fit, prove
 from .binary import bit_words, engine_fields, output_words
 from .convolution import weight_words, window_loops
 
@@ -25,6 +25,8 @@ __all__ = ["SEGMENTS", "SUMS", "THRESHOLDS", "fits_engine", "lower_segments", "l
 THRESHOLDS = ("ThresholdConv2D", "ThresholdFullyConnected")
 SEGMENTS   = ("SegmentConv2D", "SegmentFullyConnected")
 SUMS       = (*THRESHOLDS, *SEGMENTS)
+
+_OFFSETS   = ("offset_positive", "offset_negative")
 
 
 def fits_engine(graph, node, storages, arch):
@@ -77,18 +79,26 @@ def lower_thresholds(graph, node, storages, arch):
 
         fitted = fit(reference, sums.low, sums.high, (high - low - gap) / span, zero_point=0,
                      low=low, high=high)
-        # Counts are ``factor`` times what was fitted.
-        fields = {"multiplier": fitted.multiplier,
-                  "shift": fitted.shift + (sums.factor - 1) * ~fitted.is_constant,
-                  **{name: getattr(fitted, name) * np.where(fitted.is_constant, 1, sums.factor)
-                     for name in ("offset_positive", "offset_negative")}}
-        offsets = np.stack([fields["offset_positive"], fields["offset_negative"]])
-        wrong  = (fields["shift"] > SHIFT_MAX) | np.any(
-            (offsets < OFFSET_MIN) | (offsets > OFFSET_MAX), axis=0)
-        if np.any(wrong):
-            raise FitError(np.flatnonzero(wrong), "the parameters of its counts are too large")
+        fields = _of_counts(fitted, sums.factor)
+        prove(replace(fitted, **{name: fields[name] // sums.factor for name in _OFFSETS}),
+              reference, sums.low, sums.high, low=low, high=high)
         fields["bias"] = np.where(fitted.is_constant, 0, -sums.counts(fitted.origin))
     return [replace(plan, thresholds=replaceable) for plan in sums.plans(fields, low, high)]
+
+
+def _of_counts(fitted, factor):
+    """Parameters for ``factor`` times what was fitted, and one bit of the shift more for that.
+
+    For such counts, ``(factor * x * multiplier + offset) >> shift + 1`` is just
+    ``(x * multiplier + offset // factor) >> shift``.
+    """
+    shift = fitted.shift + (factor - 1)
+    if np.any(shift > SHIFT_MAX):
+        raise FitError(np.flatnonzero(shift > SHIFT_MAX), "its counts take too great a shift")
+    # Offsets that are as far out as can be are meant to.
+    offsets = {name: np.clip(getattr(fitted, name) * factor, OFFSET_MIN, OFFSET_MAX)
+               for name in _OFFSETS}
+    return {"multiplier": fitted.multiplier, "shift": shift, **offsets}
 
 
 def lower_segments(graph, node, storages, arch):
