@@ -141,7 +141,7 @@ class Sequencer(wiring.Component):
         }))
         stale = Signal() # ``step`` is not of this layer, but the nest is
         final = nest.goes_on == 0
-        double = step.goes_on[_KERNEL_ROW] & (
+        double = step.goes_on[_KERNEL_ROW] & ~nest.first & (
             (self.next_layer.doubling == isa.Doubling.ALWAYS)
             | ((self.next_layer.doubling == isa.Doubling.BUT_LAST) & ~nest.last_row))
 

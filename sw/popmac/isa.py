@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, fields
 
 
 __all__ = ["ISA_VERSION", "ROW_BITS", "ROW_BYTES", "LAYER_ROWS", "COUNTER_ROW", "MAX_LAYERS",
-           "LEVELS", "Unit", "Doubling", "Record", "Level", "Layer", "ChannelParameters", "PairParameters",
-           "LayerCounters"]
+           "LEVELS", "Unit", "Doubling", "Record", "Level", "Layer", "ChannelParameters",
+           "PairParameters", "LayerCounters"]
 
 
 #: Changes with every change of a record or of its meaning.

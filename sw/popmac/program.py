@@ -323,7 +323,8 @@ class Program:
                        rows=array(header["rows"]),
                        thresholds={_text(name): Thresholds(
                            values=array(t["values"]), low=array(t["low"]), high=array(t["high"]),
-                           step=_count(t["step"]), scale=_count(t["scale"])) for name, t in header["thresholds"].items()})
+                           step=_count(t["step"]), scale=_count(t["scale"]))
+                           for name, t in header["thresholds"].items()})
         program._check(header["isa"])
         return program
 

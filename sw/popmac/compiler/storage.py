@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 
 from ..layout import Layout, linear, planar
-from .lowering.depthwise import row_pitch, takes_words
 from .bit_tensors import choose_bit_tensors
 from .lowering.binary import bitwise, levels_of, spare_words
+from .lowering.depthwise import row_pitch, takes_words
 from .lowering.thresholds import SUMS
 from .view import RESHAPES, image_shape
 

@@ -5,7 +5,8 @@ import numpy as np
 from ..arch import ACCUMULATOR_BITS
 
 
-__all__ = ["wrap", "column_sums", "combined_planes", "equal_bits", "inner_product_excess", "tap_sums"]
+__all__ = ["wrap", "column_sums", "combined_planes", "equal_bits", "inner_product_excess",
+           "tap_sums"]
 
 
 def wrap(values, bits):
