@@ -2,15 +2,22 @@
 
 import numpy as np
 
+from popmac.compiler import bit_tensors
 from popmac.graph import Graph, Node, Tensor
 
 
-__all__ = ["WEIGHTS", "FewBitModel", "levels"]
+__all__ = ["WEIGHTS", "FewBitModel", "levels", "prefer_engine"]
 
 
 #: Weights by kind: from and to, and from one to the next.
 WEIGHTS = {"bipolar": (-1, 1, 2), "ternary": (-1, 1, 1), "odd": (-3, 3, 2), "int2": (-2, 1, 1),
            "int3": (-4, 3, 1), "int4": (-8, 7, 1), "narrow4": (-7, 7, 1)}
+
+
+def prefer_engine(monkeypatch):
+    """Have layers run on the binary engine wherever they can, whatever it takes."""
+    monkeypatch.setattr(bit_tensors, "sums_cost", lambda graph, node, storages, arch:
+                        (10 - 5 * (storages[node.inputs[0]].layout.bits > 0), 0))
 
 
 def levels(bits, kind):

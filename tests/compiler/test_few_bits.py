@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from few_bit_models import WEIGHTS, FewBitModel, levels
+from few_bit_models import WEIGHTS, FewBitModel, levels, prefer_engine
 
 import popmac
 from popmac import isa
-from popmac.compiler import bit_tensors
+from popmac.compiler import storage
 from popmac.golden import layers
 
 
@@ -14,11 +14,8 @@ KINDS = ["signed", "unsigned", "bipolar"]
 
 
 @pytest.fixture
-def prefer_engine(monkeypatch):
-    """Layers run on the binary engine wherever they can, whatever it takes."""
-    def cycles(graph, node, storages, arch):
-        return 10 - 5 * (storages[node.inputs[0]].layout.bits > 0)
-    monkeypatch.setattr(bit_tensors, "sums_cycles", cycles)
+def engine_first(monkeypatch):
+    prefer_engine(monkeypatch)
 
 
 def units(program):
@@ -72,7 +69,7 @@ def random_model(rng, arch, *, extreme=False, largest=150):
 
 @pytest.mark.parametrize("extreme", [False, True])
 @pytest.mark.parametrize("target", ["ulx3s-85f", "ulx3s-85f-binary", "tiny"])
-def test_random_networks(rng, prefer_engine, target, extreme):
+def test_random_networks(rng, engine_first, target, extreme):
     used = 0
     with popmac.open(f"golden:{target}") as device:
         largest = 40 if target == "tiny" else 150
@@ -83,7 +80,7 @@ def test_random_networks(rng, prefer_engine, target, extreme):
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
 @pytest.mark.parametrize("weights", WEIGHTS)
-def test_every_kind_runs_on_the_engine(rng, prefer_engine, weights, bits):
+def test_every_kind_runs_on_the_engine(rng, engine_first, weights, bits):
     with popmac.open("golden:ulx3s-85f") as device:
         for kind in KINDS:
             for channels in (3, 64, 100):
@@ -96,7 +93,7 @@ def test_every_kind_runs_on_the_engine(rng, prefer_engine, weights, bits):
 @pytest.mark.parametrize("extreme", [False, True])
 @pytest.mark.parametrize("channels", [512, 300])
 @pytest.mark.parametrize("weights, bits", [("int2", 4), ("int3", 2), ("ternary", 4)])
-def test_large_sums(rng, prefer_engine, weights, bits, channels, extreme):
+def test_large_sums(rng, engine_first, weights, bits, channels, extreme):
     with popmac.open("golden:ulx3s-85f") as device:
         model = FewBitModel(rng, (3, 4, channels), levels(bits, "unsigned"), extreme=extreme)
         model.convolution(200, (3, 3), levels(bits, "signed"), weights)
@@ -104,8 +101,62 @@ def test_large_sums(rng, prefer_engine, weights, bits, channels, extreme):
         check(model, device, inputs=3)
 
 
-def test_too_large_sums_stay_on_the_array(rng, prefer_engine):
+def test_too_large_sums_stay_on_the_array(rng, engine_first):
     with popmac.open("golden:ulx3s-85f") as device:
         model = FewBitModel(rng, (3, 3, 512), levels(2, "unsigned"))
         model.convolution(4, (3, 3), levels(2, "signed"), "int4") # 4,608 * 16 is 2**16 and more
         check(model, device, on_engine=0)
+
+
+@pytest.mark.parametrize("weights, bits, channels, least", [
+    ("ternary", 2, 64, 3.5), ("int2", 2, 64, 2.4), ("ternary", 1, 128, 12), ("int4", 4, 128, 1.3),
+    ("ternary", 4, 128, 3.5),
+])
+def test_engine_takes_fewer_cycles(rng, monkeypatch, weights, bits, channels, least):
+    def program():
+        return popmac.compile(model.graph(), target="ulx3s-85f")
+
+    model = FewBitModel(rng, (14, 14, channels), levels(bits, "unsigned"))
+    model.convolution(channels, (3, 3), levels(bits, "unsigned"), weights)
+    on_engine = program()
+    monkeypatch.setattr(storage, "choose_bit_tensors", lambda *arguments: set())
+    on_array  = program()
+    assert units(on_engine) == [isa.Unit.BINARY] and units(on_array) == [isa.Unit.ARRAY]
+    assert sum(layer.cycles for layer in on_array.layers) \
+        >= least * sum(layer.cycles for layer in on_engine.layers)
+
+
+def test_engine_is_not_used_where_it_takes_longer(rng, monkeypatch):
+    model = FewBitModel(rng, (14, 14, 16), levels(4, "unsigned"))
+    model.convolution(16, (3, 3), levels(4, "unsigned"), "int4")
+    assert units(popmac.compile(model.graph(), target="ulx3s-85f")) == [isa.Unit.ARRAY]
+    prefer_engine(monkeypatch)
+    program = popmac.compile(model.graph(), target="ulx3s-85f")
+    assert set(units(program)) == {isa.Unit.BINARY}
+
+
+@pytest.mark.parametrize("url", ["sim:tiny?link=fast", "sim:ulx3s-85f?link=fast"])
+def test_simulated_board(rng, monkeypatch, url):
+    used = 0
+    with popmac.open(url) as device:
+        largest = 40 if "tiny" in url else 150
+        for _ in range(4):
+            used += check(random_model(rng, device.arch, largest=largest), device)
+        prefer_engine(monkeypatch)
+        for extreme in [False] * 5 + [True] * 3:
+            used += check(random_model(rng, device.arch, largest=largest, extreme=extreme), device)
+    assert used >= 8
+
+
+def test_predicted_cycles_are_counted(rng, monkeypatch):
+    prefer_engine(monkeypatch)
+    with popmac.open("sim:ulx3s-85f?link=fast") as device:
+        for weights, bits in [("bipolar", 1), ("ternary", 2), ("int2", 2), ("int4", 4)]:
+            model = FewBitModel(rng, (6, 8, 40), levels(bits, "unsigned"))
+            model.convolution(40, (3, 3), levels(bits, "unsigned"), weights)
+            model.sums(4, weights)
+            program = popmac.compile(model.graph(), target=device.arch)
+            session = device.load(program)
+            session.run(model.input())
+            predicted = sum(layer.cycles for layer in program.layers)
+            assert predicted <= session.counters["cycles"] <= 1.005 * predicted + 25

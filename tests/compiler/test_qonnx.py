@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
+from few_bit_models import prefer_engine
 from qonnx_models import random_network
 
 import popmac
-from popmac.compiler import bit_tensors
 from popmac.compiler.frontends.qonnx import load_qonnx
 from popmac.golden import layers
 from popmac.reference import QonnxReference
@@ -33,9 +33,8 @@ def test_networks_are_bit_exact(rng, images):
 @pytest.mark.parametrize("url", ["golden:tiny", "golden:ulx3s-85f", "golden:ulx3s-85f-binary",
                                  "sim:tiny?link=fast"])
 def test_device_is_bit_exact(rng, monkeypatch, url, engine):
-    if engine: # wherever layers can run on the binary engine, whatever it takes
-        monkeypatch.setattr(bit_tensors, "sums_cycles", lambda graph, node, storages, arch:
-                            10 - 5 * (storages[node.inputs[0]].layout.bits > 0))
+    if engine:
+        prefer_engine(monkeypatch)
     engines = set()
     with popmac.open(url) as device:
         for _ in range(8):

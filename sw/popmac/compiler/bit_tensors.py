@@ -3,7 +3,7 @@
 import numpy as np
 
 from .lowering.binary import bits_of, levels_of
-from .lowering.thresholds import SUMS, THRESHOLDS, fits_engine, sums_cycles
+from .lowering.thresholds import SUMS, THRESHOLDS, fits_engine, sums_cost
 from .view import RESHAPES
 
 
@@ -69,39 +69,44 @@ def choose_bit_tensors(graph, nodes, arch, groups, build):
     sums  = [node for node in nodes if node.op in SUMS]
     known = {}
 
-    def cycles(bits):
-        """Of all layers of sums; ``None`` if these tensors cannot be bits."""
+    def cost(bits):
+        """Weight words that do not fit, and cycles of all layers of sums.
+
+        ``None`` if these tensors cannot be bits.
+        """
         storages, failed = build(bits)
-        total = 0
+        if any(node.name in failed for node in nodes):
+            return None
+        cycles, words = 0, 0
         for node in sums:
             if not {node.inputs[0], node.output} <= storages.keys():
                 continue
             key = node.name, storages[node.inputs[0]].layout, storages[node.output].layout
             if key not in known:
                 fits = not key[1].bits or fits_engine(graph, node, storages, arch)
-                known[key] = sums_cycles(graph, node, storages, arch) if fits else None
+                known[key] = sums_cost(graph, node, storages, arch) if fits else None
             if known[key] is None:
                 return None
-            total += known[key]
-        return None if any(name in failed for node in nodes if node.op in RESHAPES
-                           for name in (node.name,)) else total
+            cycles += known[key][0]
+            words  += known[key][1]
+        return max(words - arch.weight_words, 0), cycles
 
+    apart, _ = build(chosen)
     candidates = []
     for component in _components(graph, nodes, groups):
-        if not component & chosen and _may_be_bits(graph, nodes, component, arch):
-            alone = cycles(chosen | component)
-            if alone is not None:
-                candidates.append(component)
+        if not component & chosen and _may_be_bits(graph, nodes, component, arch) \
+                and cost(chosen | component) is not None \
+                and _is_small(component, apart, build(chosen | component)[0], arch):
+            candidates.append(component)
 
     # What a tensor costs depends on those before and behind it: try from either end.
     best = None
     for start in (chosen, chosen.union(*candidates)):
-        bits, least = set(start), cycles(start)
+        bits, least = set(start), cost(start)
         while least is not None:
             trials = [bits ^ component for component in candidates]
-            costs  = [cost for cost in map(cycles, trials)]
-            better = [(cost, i) for i, cost in enumerate(costs) if cost is not None
-                      and cost < least]
+            better = [(now, i) for i, now in enumerate(map(cost, trials))
+                      if now is not None and now < least]
             if not better:
                 break
             least, index = min(better)
@@ -122,6 +127,12 @@ def _components(graph, nodes, groups):
             together = component[node.inputs[0]] | component[node.output]
             component.update(dict.fromkeys(together, together))
     return list({id(together): together for together in component.values()}.values())
+
+
+def _is_small(names, storages, others, arch):
+    """Whether tensors take little memory in ``others``, or not more than in ``storages``."""
+    return all(others[name].words <= max(storages[name].words, arch.activation_words // 4)
+               for name in names if name in storages)
 
 
 def _may_be_bits(graph, nodes, names, arch):

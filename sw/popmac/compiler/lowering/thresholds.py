@@ -19,7 +19,7 @@ from .convolution import weight_words, window_loops
 
 
 __all__ = ["SEGMENTS", "SUMS", "THRESHOLDS", "fits_engine", "lower_segments", "lower_thresholds",
-           "sums_cycles"]
+           "sums_cost"]
 
 
 THRESHOLDS = ("ThresholdConv2D", "ThresholdFullyConnected")
@@ -35,11 +35,12 @@ def fits_engine(graph, node, storages, arch):
         and _Sums(graph, node, storages, arch).engine is not None
 
 
-def sums_cycles(graph, node, storages, arch):
-    """Predicted cycles of the layers of a node."""
-    copies = node.attrs.get("segments", 1)
-    plans  = _Sums(graph, node, storages, arch, copies=copies).outline()
-    return sum(predict(plan, arch) for plan in plans)
+def sums_cost(graph, node, storages, arch):
+    """Predicted cycles of the layers of a node, and the weight words that they take."""
+    sums   = _Sums(graph, node, storages, arch, copies=node.attrs.get("segments", 1))
+    plan   = sums.outline()
+    return sum(predict(part, arch) for part in sums.placed(plan)), \
+        plan.blocks * plan.loops["output_block"].strides["weight"]
 
 
 def _kernel(graph, node, source, target):
@@ -190,14 +191,10 @@ class _Sums:
             words = np.pad(words, [(0, blocks - len(words))] + [(0, 0)] * (words.ndim - 1))
         fields = {name: np.pad(np.asarray(values, np.int64), (0, blocks * arch.columns - channels))
                   for name, values in {**fields, "bias": wrap(bias, ACCUMULATOR_BITS)}.items()}
-        return self._placed(replace(
-            self._outline(), low=int(low), high=int(high),
+        return self.placed(replace(
+            self.outline(), low=int(low), high=int(high),
             weights=words.reshape(-1, arch.rows, arch.columns),
             parameters=parameter_rows(isa.ChannelParameters, arch.columns, **fields)))
-
-    def outline(self):
-        """The same plans without weights and parameters."""
-        return self._placed(self._outline())
 
     def _output_blocks(self):
         if not self.target.bits:
@@ -205,8 +202,9 @@ class _Sums:
         blocks, words = output_words(self.target, self.arch)
         return blocks * words
 
-    def _outline(self):
-        """All output channels as if they lay in one piece, and of codes of bits, the highest."""
+    def outline(self):
+        """Plan without weights and parameters, of all output channels as if they were in one piece.
+        """
         node, arch, source, target = self.node, self.arch, self.source, self.target
         (top, _), (left, _) = node.attrs.get("padding", ((0, 0), (0, 0)))
         if self.on_engine:
@@ -235,7 +233,7 @@ class _Sums:
             weights=np.zeros((0, arch.rows, arch.columns), np.int8),
             parameters=np.zeros((0, isa.ROW_BYTES), np.uint8), macs=self.macs, **fields)
 
-    def _placed(self, plan):
+    def placed(self, plan):
         """A plan per word of the target's pixels, and per bit where these come one by one."""
         target = self.target
         if not target.bits or target.code_bits == 1:
