@@ -7,6 +7,8 @@ from few_bit_models import WEIGHTS, FewBitModel, levels, prefer_engine
 import popmac
 from popmac import isa
 from popmac.compiler import storage
+from popmac.compiler.lowering import thresholds
+from popmac.compiler.requantize import FitError
 from popmac.golden import layers
 
 
@@ -133,6 +135,22 @@ def test_engine_is_not_used_where_it_takes_longer(rng, monkeypatch):
     prefer_engine(monkeypatch)
     program = popmac.compile(model.graph(), target="ulx3s-85f")
     assert set(units(program)) == {isa.Unit.BINARY}
+
+
+def test_array_computes_what_has_no_parameters_on_the_engine(rng, engine_first, monkeypatch):
+    def fail(fitted, factor):
+        if factor == 2:
+            raise FitError([0], "no reason")
+        return of_counts(fitted, factor)
+
+    of_counts = thresholds._of_counts
+    monkeypatch.setattr(thresholds, "_of_counts", fail)
+    with popmac.open("golden:ulx3s-85f") as device:
+        model = FewBitModel(rng, (5, 5, 20), levels(2, "unsigned"))
+        model.convolution(20, (3, 3), levels(2, "signed"), "ternary")
+        model.convolution(20, (3, 3), levels(2, "signed"), "odd")
+        model.sums(3, "ternary")
+        check(model, device, on_engine=2)
 
 
 @pytest.mark.parametrize("url", ["sim:tiny?link=fast", "sim:ulx3s-85f?link=fast"])

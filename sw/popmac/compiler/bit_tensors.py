@@ -21,10 +21,11 @@ def _is_binary(graph, node, arch):
         and node.attrs.get("step", 2) == 2
 
 
-def _binary_tensors(graph, nodes, arch):
+def _binary_tensors(graph, nodes, arch, as_bytes):
     """Tensors that are bipolar, and that only binary layers and pools of such ones read."""
     bits = {name for node in nodes for name in (*node.inputs, *node.outputs)
-            if name and not graph.tensors[name].is_constant and levels_of(graph, name) == BIPOLAR}
+            if name and not graph.tensors[name].is_constant and levels_of(graph, name) == BIPOLAR
+            and name not in as_bytes}
 
     def allowed(node, name):
         if node.op in SUMS and name == node.inputs[0]:
@@ -45,7 +46,7 @@ def _binary_tensors(graph, nodes, arch):
         bits -= wrong
 
 
-def choose_bit_tensors(graph, nodes, arch, groups, build):
+def choose_bit_tensors(graph, nodes, arch, groups, build, as_bytes=()):
     """Tensors that are kept as bits: those of binary layers, and others where that saves cycles.
 
     Parameters
@@ -58,12 +59,14 @@ def choose_bit_tensors(graph, nodes, arch, groups, build):
         Tensors that share memory, by the first of them.
     build : function of set of str to (dict of str to Storage, dict)
         Storages where these tensors are bits, and what has none.
+    as_bytes : container of str
+        Tensors that must not be bits.
 
     Returns
     -------
     set of str
     """
-    chosen = _binary_tensors(graph, nodes, arch)
+    chosen = _binary_tensors(graph, nodes, arch, as_bytes)
     if not arch.planes:
         return chosen
     sums  = [node for node in nodes if node.op in SUMS]
@@ -94,7 +97,8 @@ def choose_bit_tensors(graph, nodes, arch, groups, build):
     apart, _ = build(chosen)
     candidates = []
     for component in _components(graph, nodes, groups):
-        if not component & chosen and _may_be_bits(graph, nodes, component, arch) \
+        if component.isdisjoint(chosen.union(as_bytes)) \
+                and _may_be_bits(graph, nodes, component, arch) \
                 and cost(chosen | component) is not None \
                 and _is_small(component, apart, build(chosen | component)[0], arch):
             candidates.append(component)

@@ -40,7 +40,7 @@ class Storage:
         return replace(self, layout=self.layout.at(base))
 
 
-def resolve_storage(graph, nodes, arch, copied=()):
+def resolve_storage(graph, nodes, arch, copied=(), as_bytes=()):
     """Storage of every tensor that ``nodes`` read or write on the device.
 
     A reshaped tensor is the tensor that it is made of, read in another way. This takes nothing if
@@ -55,6 +55,8 @@ def resolve_storage(graph, nodes, arch, copied=()):
     arch : ArchConfig
     copied : container of str
         Names of reshaping nodes whose output has memory of its own.
+    as_bytes : container of str
+        Tensors that must not be bits.
 
     Returns
     -------
@@ -91,7 +93,8 @@ def resolve_storage(graph, nodes, arch, copied=()):
     def build(bits):
         return _storages(graph, nodes, arch, groups, bits, copied, alike, find)
 
-    storages, failed = build(choose_bit_tensors(graph, nodes, arch, groups, build))
+    storages, failed = build(choose_bit_tensors(graph, nodes, arch, groups, build,
+                                                as_bytes))
     for node in nodes:
         if node.op in PAIRS:
             operands = [storages[name] for name in node.inputs if name in storages]

@@ -59,10 +59,13 @@ def lower_thresholds(graph, node, storages, arch):
     sums   = _Sums(graph, node, storages, arch)
     values = graph.tensors[node.inputs[2]].data
     levels = node.attrs["levels"]
-    gap    = levels[1] - levels[0]
-    low, high = levels[0], levels[-1]
+    low, high, table = levels[0], levels[-1], None
     if target.bits: # indices of codes
-        gap, low, high = 1, 0, len(levels) - 1
+        low, high = 0, len(levels) - 1
+    elif len(levels) > 2 and np.any(np.diff(levels) != 1): # codes of their indices
+        low, high = 0, len(levels) - 1
+        table = np.zeros(TABLE_BYTES, np.int8)
+        table[128:128 + len(levels)] = levels
     replaceable = None
     limits = np.clip(sums.units(values.astype(np.int64)), sums.low[:, None], sums.high[:, None] + 1)
     if len(levels) == 2:
@@ -76,15 +79,16 @@ def lower_thresholds(graph, node, storages, arch):
         span   = np.maximum(limits[:, -1] - limits[:, 0], 1)
 
         def reference(acc, channel):
-            return low + gap * np.sum(np.expand_dims(acc, -1) >= limits[channel], axis=-1)
+            return low + np.sum(np.expand_dims(acc, -1) >= limits[channel], axis=-1)
 
-        fitted = fit(reference, sums.low, sums.high, (high - low - gap) / span, zero_point=0,
+        fitted = fit(reference, sums.low, sums.high, (high - low - 1) / span, zero_point=0,
                      low=low, high=high)
         fields = _of_counts(fitted, sums.factor)
         prove(replace(fitted, **{name: fields[name] // sums.factor for name in _OFFSETS}),
               reference, sums.low, sums.high, low=low, high=high)
         fields["bias"] = np.where(fitted.is_constant, 0, -sums.counts(fitted.origin))
-    return [replace(plan, thresholds=replaceable) for plan in sums.plans(fields, low, high)]
+    plans = [replace(plan, thresholds=replaceable) for plan in sums.plans(fields, low, high)]
+    return plans if table is None else [plan.with_table(table) for plan in plans]
 
 
 def _of_counts(fitted, factor):
