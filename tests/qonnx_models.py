@@ -33,10 +33,16 @@ class _Builder:
         values = self.constant(rng.normal(size=shape))
         if kind == "bipolar":
             return self.node("BipolarQuant", [values, self.constant(1.0)], DOMAIN)
-        bits = {"ternary": 2, "int4": 4}[kind]
+        bits, narrow = {"ternary": (2, 1), "int2": (2, 0), "int4": (4, 1)}[kind]
         return self.node("Quant", [values, self.constant(2.0**-(bits - 1)), self.constant(0.0),
-                                   self.constant(float(bits))], DOMAIN, signed=1, narrow=1,
+                                   self.constant(float(bits))], DOMAIN, signed=1, narrow=narrow,
                          rounding_mode="ROUND")
+
+    def quantiser(self, x, kind):
+        """Quantiser of as many bits as ``kind`` says, signed ("quant2") or not ("uquant2")."""
+        return self.node("Quant", [x, self.constant(0.5), self.constant(0.0),
+                                   self.constant(float(kind[-1]))], DOMAIN,
+                         signed=int(kind[0] != "u"), narrow=0, rounding_mode="ROUND")
 
     def activation(self, rng, x, channels, spread, kind):
         """Quantiser of sums, with what may come before it."""
@@ -50,9 +56,7 @@ class _Builder:
         x = self.node("BatchNormalization", [x, *(self.constant(values) for values in norm)])
         if kind == "bipolar":
             return self.node("BipolarQuant", [x, self.constant(1.0)], DOMAIN)
-        return self.node("Quant", [x, self.constant(0.5), self.constant(0.0),
-                                   self.constant(float(kind[-1]))], DOMAIN, signed=1, narrow=0,
-                         rounding_mode="ROUND")
+        return self.quantiser(x, kind)
 
 
 def random_network(rng, *, images=None):
@@ -70,18 +74,22 @@ def random_network(rng, *, images=None):
     else:
         shape = (1, int(rng.integers(1, 300)))
     limits = [[float(rng.integers(60, 200))]]
-    x      = build.node("MultiThreshold", ["x", build.constant(limits)], DOMAIN,
+    if rng.random() < 0.5:
+        x  = build.node("MultiThreshold", ["x", build.constant(limits)], DOMAIN,
                         out_dtype="BIPOLAR", out_scale=2.0, out_bias=-1.0,
                         data_layout="NCHW" if images else "NC")
+    else:
+        x  = build.node("Mul", ["x", build.constant(2.0**-6)])
+        x  = build.quantiser(x, str(rng.choice(["quant2", "uquant2", "uquant4"])))
     size, channels = shape[2:], shape[1]
-    kinds  = ["threshold", "bipolar", "bipolar", "quant2", "quant4"]
+    kinds  = ["threshold", "bipolar", "bipolar", "quant2", "quant4", "uquant2", "uquant4"]
     while images and min(size) > 2 and rng.random() < 0.7:
         outputs = int(rng.integers(1, 40))
         kernel  = rng.integers(1, 4, 2)
         strides = rng.integers(1, 3, 2)
         pads    = rng.integers(0, 2, 4) * (rng.random() < 0.3)
         weights = build.weights(rng, (outputs, channels, *kernel),
-                                str(rng.choice(["bipolar", "bipolar", "ternary"])))
+                                str(rng.choice(["bipolar", "bipolar", "ternary", "int2"])))
         x = build.node("Conv", [x, weights], kernel_shape=kernel.tolist(),
                        strides=strides.tolist(), pads=pads.tolist())
         size = tuple((n + p - k) // s + 1 for n, p, k, s in
@@ -98,7 +106,8 @@ def random_network(rng, *, images=None):
     for _ in range(int(rng.integers(0, 3))):
         outputs = int(rng.integers(1, 200))
         weights = build.weights(rng, (channels, outputs),
-                                str(rng.choice(["bipolar", "bipolar", "ternary", "int4"])))
+                                str(rng.choice(["bipolar", "bipolar", "ternary", "int2",
+                                                "int4"])))
         x = build.node("MatMul", [x, weights])
         x = build.activation(rng, x, outputs, np.sqrt(channels), str(rng.choice(kinds)))
         channels = outputs

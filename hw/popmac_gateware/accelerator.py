@@ -9,6 +9,7 @@ from popmac import isa
 
 from .activation_memory import ActivationMemory
 from .address_generator import AddressGenerator
+from .binary_foot import plane_bits_log2
 from .function_table import FunctionTable
 from .host_bus import READ, RUN, WRITE, HostBus
 from .host_port import HostPort
@@ -69,8 +70,9 @@ class Accelerator(wiring.Component):
 
         to_window = AddressGenerator.LATENCY + memory.latency
         to_start  = to_window + array.latency + requantizer.lead
-        drain     = to_start + 1 + requantizer.latency + arch.all_phases + table.LATENCY \
-            + writeback.LATENCY + 1
+        most_bits = plane_bits_log2(arch)
+        drain     = to_start + 1 + ((1 << most_bits) - 1) * arch.phases + requantizer.latency \
+            + arch.all_phases + table.LATENCY + writeback.LATENCY + 1
         m.submodules.sequencer = sequencer = Sequencer(arch, drain=drain)
 
         # Host. The link is on the other side of registers.
@@ -164,8 +166,10 @@ class Accelerator(wiring.Component):
             array.step.taps.eq(memory.taps),
             array.step.valid.eq(step.valid),
             array.step.first.eq(step.first),
+            array.step.double.eq(step.double),
             array.step.last.eq(step.last),
             array.binary.eq(layer.unit == isa.Unit.BINARY),
+            array.plane_bits_log2.eq(layer.plane_bits_log2),
             pair_unit.step.window.eq(memory.window),
             pair_unit.step.valid.eq(step.valid),
             pair_unit.step.first.eq(step.first),
@@ -177,12 +181,23 @@ class Accelerator(wiring.Component):
         counts = Signal(8 * arch.word_bytes) # bits of the words of planes
         for i in range(arch.word_bytes):
             m.d.comb += counts.word_select(i, 8).eq(
-                (step.goes_on[0] | (i < layer.tail_bytes)).replicate(8))
+                ((step.goes_on[0] & ~layer.tail_always)
+                 | (i < layer.tail_bytes)).replicate(8))
         m.d.comb += [array.step.planes[p].eq(memory.planes[p] & counts)
                      for p in range(arch.planes)]
         done = Signal(done_layout(arch))
         m.d.comb += [done.valid.eq(step.valid & step.last), done.tag.eq(step.tag)]
         done = delay(m, done, array.latency + requantizer.lead - 1, name="done")
+
+        # Of planes that are bits, the sum of a pixel is there when that of its last one is.
+        late = delay(m, done, 1, name="done_binary")
+        done_binary = Signal.like(done)
+        with m.Switch(layer.plane_bits_log2):
+            for bits_log2 in range(most_bits + 1):
+                if bits_log2:
+                    late = delay(m, late, arch.phases << bits_log2 - 1, name=f"done_{bits_log2}")
+                with m.Case(bits_log2):
+                    m.d.comb += done_binary.eq(late)
         on_array = Signal()
         m.d.comb += on_array.eq((layer.unit == isa.Unit.ARRAY)
                                 | (layer.unit == isa.Unit.DEPTHWISE)
@@ -191,8 +206,7 @@ class Accelerator(wiring.Component):
             requantizer.elementwise.eq(~on_array),
             requantizer.pair.eq(~on_array & (layer.unit != isa.Unit.PRODUCT)),
             requantizer.start.eq(Mux(requantizer.elementwise, pair_unit.done,
-                                      Mux(array.binary, delay(m, done, 1, name="done_binary"),
-                                          done))),
+                                      Mux(array.binary, done_binary, done))),
         ]
         m.d.comb += [
             requantizer.sums.eq(array.sums),

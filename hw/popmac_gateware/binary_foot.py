@@ -9,11 +9,19 @@ from .pipeline import delay
 from .tile import Tile
 
 
-__all__ = ["BinaryFoot", "BINARY_SUM_BITS"]
+__all__ = ["BinaryFoot", "BINARY_SUM_BITS", "MAX_PLANE_BITS_LOG2", "plane_bits_log2"]
 
 
 #: Bits of an accumulator: 4,096 channels in a kernel of 15 steps, and more.
 BINARY_SUM_BITS = 16
+
+#: Planes that are the bits of one activation, at most, as log2.
+MAX_PLANE_BITS_LOG2 = 2
+
+
+def plane_bits_log2(arch):
+    """Planes that can be the bits of one activation, at most, as log2."""
+    return min(max(arch.planes, 1).bit_length() - 1, MAX_PLANE_BITS_LOG2)
 
 
 class BinaryFoot(wiring.Component):
@@ -27,11 +35,16 @@ class BinaryFoot(wiring.Component):
     -------
     counts : ``In(ArrayLayout(count_width(arch), planes))``
         :attr:`COUNTS_LEAD` cycles ahead of ``valid``, ``first`` and ``last``.
-    valid, first, last : ``In(1)``
-        Accumulate; begin anew; the sums are complete with this step.
-    sum : ``Out(BINARY_SUM_BITS)``
+    valid, first, double, last : ``In(1)``
+        Accumulate; begin anew; add to twice the sums so far; the sums are complete with this step.
+    plane_bits_log2 : ``In(range(MAX_PLANE_BITS_LOG2 + 1))``
+        So many planes, as log2, are the bits of one activation, the highest one first. Constant
+        during a layer, and at most :func:`plane_bits_log2`.
+    sum : ``Out(BINARY_SUM_BITS + 4)``
         That of plane ``p``, from ``2 + p * phases`` cycles after ``last`` on, for ``phases``
-        cycles. ``last`` must not come again before the last one of them.
+        cycles, plus twice that of the plane before if this is a higher bit of the same activation:
+        the sum of a pixel is that of its last plane. ``last`` must not come again before the last
+        one of them.
     """
 
     COUNTS_LEAD = 1 + Tile.PSUM_DELAY - Tile.COUNT_DELAY
@@ -42,8 +55,10 @@ class BinaryFoot(wiring.Component):
             "counts": In(data.ArrayLayout(count_width(arch), arch.planes)),
             "valid":  In(1),
             "first":  In(1),
+            "double": In(1),
             "last":   In(1),
-            "sum":    Out(BINARY_SUM_BITS),
+            "plane_bits_log2": In(range(MAX_PLANE_BITS_LOG2 + 1)),
+            "sum":    Out(BINARY_SUM_BITS + (1 << MAX_PLANE_BITS_LOG2)),
         })
 
     def elaborate(self, platform):
@@ -59,12 +74,29 @@ class BinaryFoot(wiring.Component):
             m.d.sync += turn.eq(turn + 1) # phases are a power of two
         m.d.comb += shift.eq(turn == self.arch.phases - 1)
 
+        # Whether the plane that is shifted to the front next is one more bit of the same pixel.
+        most  = plane_bits_log2(self.arch)
+        plane = Signal(most, reset_less=True) # the one in front
+        more  = Signal(reset_less=True)
+        front = Signal(most)
+        m.d.comb += front.eq(Mux(capture, 0, plane + 1))
+        with m.If(capture | shift):
+            m.d.sync += plane.eq(front)
+            with m.Switch(self.plane_bits_log2):
+                for bits_log2 in range(most + 1):
+                    with m.Case(bits_log2):
+                        m.d.sync += more.eq(~front[:bits_log2].all() if bits_log2 else 0)
+
         following = Const(0, BINARY_SUM_BITS)
         for plane in reversed(range(planes)):
             accumulator = Signal(BINARY_SUM_BITS, name=f"accumulator_{plane}", reset_less=True)
-            held        = Signal(BINARY_SUM_BITS, name=f"held_{plane}", reset_less=True)
+            held        = Signal(BINARY_SUM_BITS if plane else self.sum.shape(),
+                                 name=f"held_{plane}", reset_less=True)
+            so_far      = Mux(self.double, accumulator << 1, accumulator)
             with m.If(self.valid):
-                m.d.sync += accumulator.eq(Mux(self.first, 0, accumulator) + counts[plane])
+                m.d.sync += accumulator.eq(Mux(self.first, 0, so_far) + counts[plane])
+            if plane == 0 and most:
+                following = following + Mux(more, held << 1, 0)
             with m.If(capture):
                 m.d.sync += held.eq(accumulator)
             with m.Elif(shift):

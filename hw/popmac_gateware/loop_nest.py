@@ -14,6 +14,7 @@ __all__ = ["LoopNest"]
 
 _LAST  = record_layout(isa.Level)["last"].shape
 _PIXEL = isa.LEVELS.index("column") # loops below this one belong to a pixel
+_ROW   = isa.LEVELS.index("kernel_row")
 
 
 class LoopNest(wiring.Component):
@@ -31,6 +32,8 @@ class LoopNest(wiring.Component):
         One-hot: the loop that goes on when this step is done; 0 at the last step.
     first, last : ``Out(1)``
         This is the first, or the last, step of its pixel.
+    last_row : ``Out(1)``
+        This is the last iteration of the loop over kernel rows.
     """
 
     def __init__(self):
@@ -41,6 +44,7 @@ class LoopNest(wiring.Component):
             "goes_on": Out(len(isa.LEVELS)),
             "first":   Out(1),
             "last":    Out(1),
+            "last_row": Out(1),
         })
 
     def elaborate(self, platform):
@@ -59,7 +63,7 @@ class LoopNest(wiring.Component):
                     m.d.sync += [left.eq(left - 1), at_last[i].eq(left == 1)]
             m.d.comb += self.goes_on[i].eq(inner & ~at_last[i])
             inner = inner & at_last[i]
-        m.d.comb += self.last.eq(at_last[:_PIXEL].all())
+        m.d.comb += [self.last.eq(at_last[:_PIXEL].all()), self.last_row.eq(at_last[_ROW])]
         with m.If(self.begin):
             m.d.sync += self.first.eq(1)
         with m.Elif(self.advance):

@@ -21,6 +21,7 @@ __all__ = ["Sequencer", "LAYER", "issue_layout"]
 LAYER = record_layout(isa.Layer)
 
 _COUNTERS = record_layout(isa.LayerCounters)
+_KERNEL_ROW = isa.LEVELS.index("kernel_row")
 _CAUSES   = ("steps", "requantise", "parameters", "weights", "link", "layer_change")
 
 
@@ -30,6 +31,7 @@ def issue_layout(arch):
         "valid":   1,
         "goes_on": len(isa.LEVELS),
         "first":   1,
+        "double":  1, # the binary engine's sums so far count twice
         "last":    1,
         "tag":     tag_layout(arch),
     })
@@ -134,10 +136,14 @@ class Sequencer(wiring.Component):
         m.d.comb += [nest.lasts[i].eq(self.next_layer[name].last)
                      for i, name in enumerate(isa.LEVELS)]
         step  = Signal(data.StructLayout({
-            "goes_on": len(isa.LEVELS), "first": 1, "last": 1, "final": 1, "release": 1,
+            "goes_on": len(isa.LEVELS), "first": 1, "double": 1, "last": 1, "final": 1,
+            "release": 1,
         }))
         stale = Signal() # ``step`` is not of this layer, but the nest is
         final = nest.goes_on == 0
+        double = step.goes_on[_KERNEL_ROW] & ~nest.first & (
+            (self.next_layer.doubling == isa.Doubling.ALWAYS)
+            | ((self.next_layer.doubling == isa.Doubling.BUT_LAST) & ~nest.last_row))
 
         # What a step has to wait for.
         slots     = parameter_slots(self.arch)
@@ -160,6 +166,7 @@ class Sequencer(wiring.Component):
             m.d.sync += [
                 step.goes_on.eq(nest.goes_on),
                 step.first.eq(nest.first),
+                step.double.eq(double),
                 step.last.eq(nest.last),
                 step.final.eq(final),
                 step.release.eq(nest.last & (final | (nest.goes_on[5] & ~self.next_layer.shared))),
@@ -173,6 +180,7 @@ class Sequencer(wiring.Component):
             self.issue.valid.eq(go),
             self.issue.goes_on.eq(step.goes_on),
             self.issue.first.eq(step.first),
+            self.issue.double.eq(step.double),
             self.issue.last.eq(step.last),
             self.issue.tag.slot.eq(slot),
             self.issue.tag.column.eq(step.goes_on[3]),

@@ -8,7 +8,7 @@ from popmac.arch import ACCUMULATOR_BITS
 
 from .activation_memory import planes_layout, taps_layout
 from .binary_cell import STORED_INVERTED
-from .binary_foot import BinaryFoot
+from .binary_foot import MAX_PLANE_BITS_LOG2, BinaryFoot
 from .pipeline import delay, hop
 from .primitives.multiplier import Multiplier
 from .tile import Tile, weight_write_layout
@@ -26,6 +26,7 @@ def step_layout(arch):
         "planes": planes_layout(arch), # activations of the binary engine
         "valid":  1, # accumulate
         "first":  1, # instead of adding to them, replace the accumulators
+        "double": 1, # add to twice what the binary engine's accumulators have
         "last":   1, # the binary engine's accumulators are complete with this step
     })
 
@@ -67,6 +68,8 @@ class SystolicArray(wiring.Component):
         The sums are those of the binary engine: numbers of equal bits, those of plane ``p`` for
         ``phases`` cycles, ``1 + p * phases`` cycles behind where those of the array would be.
         Constant during a layer.
+    plane_bits_log2 : ``In(range(MAX_PLANE_BITS_LOG2 + 1))``
+        See :class:`BinaryFoot`.
     write : ``In(weight_write_layout(arch))``
         Writes to weight memory; may be made at any time, in any number.
 
@@ -85,6 +88,7 @@ class SystolicArray(wiring.Component):
             "address": In(weight_address_layout(arch)),
             "step":    In(step_layout(arch)),
             "binary":  In(1),
+            "plane_bits_log2": In(range(MAX_PLANE_BITS_LOG2 + 1)),
             "sums":    Out(data.ArrayLayout(signed(ACCUMULATOR_BITS), arch.columns)),
             "write":   In(weight_write_layout(arch)),
         })
@@ -147,13 +151,17 @@ class SystolicArray(wiring.Component):
 
         valid = delay(m, self.step.valid, self.latency - 2, name="valid")
         first = delay(m, self.step.first, self.latency - 2, name="first")
+        double = delay(m, self.step.double, self.latency - 2, name="double")
         last  = delay(m, self.step.last & self.step.valid, self.latency - 2, name="last")
+        bits  = self.plane_bits_log2
         binary = self.binary
         for k in range(column_pairs):
             correction = hop(m, correction, name=f"correction_foot_{k}")
             valid      = hop(m, valid, name=f"valid_foot_{k}")
             first      = hop(m, first, name=f"first_foot_{k}")
+            double     = hop(m, double, name=f"double_foot_{k}")
             last       = hop(m, last, name=f"last_foot_{k}")
+            bits       = hop(m, bits, name=f"plane_bits_log2_foot_{k}")
             binary     = hop(m, binary, name=f"binary_foot_{k}")
             for i in range(2):
                 column      = 2*k + i
@@ -171,7 +179,9 @@ class SystolicArray(wiring.Component):
                     foot.counts.eq(tiles[row_pairs - 1, k].o_counts[i]),
                     foot.valid.eq(valid),
                     foot.first.eq(first),
+                    foot.double.eq(double),
                     foot.last.eq(last),
+                    foot.plane_bits_log2.eq(bits),
                 ]
                 with m.If(binary):
                     m.d.comb += self.sums[column].eq(foot.sum)

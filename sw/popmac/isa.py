@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, fields
 
 
 __all__ = ["ISA_VERSION", "ROW_BITS", "ROW_BYTES", "LAYER_ROWS", "COUNTER_ROW", "MAX_LAYERS",
-           "LEVELS", "Unit", "Record", "Level", "Layer", "ChannelParameters", "PairParameters",
-           "LayerCounters"]
+           "LEVELS", "Unit", "Doubling", "Record", "Level", "Layer", "ChannelParameters",
+           "PairParameters", "LayerCounters"]
 
 
 #: Changes with every change of a record or of its meaning.
-ISA_VERSION = 3
+ISA_VERSION = 4
 
 #: Program memory is read in rows of this many bits: two channels, or a third of a descriptor.
 ROW_BITS    = 288
@@ -60,6 +60,14 @@ class Unit(enum.IntEnum):
     def is_pair(self):
         """Whether PairParameters apply."""
         return self in (Unit.PAIR, Unit.MAXIMUM, Unit.DIFFERENCE, Unit.UNION)
+
+
+class Doubling(enum.IntEnum):
+    """Whether sums of the binary engine are doubled when the loop over kernel rows goes on."""
+    NEVER     = 0
+    ALWAYS    = 1
+    #: Not when it goes on to its last iteration.
+    BUT_LAST  = 2
 
 
 def _bits(width, *, signed=False):
@@ -178,11 +186,22 @@ class Layer(Record):
     #: Unit BINARY: windows begin on a word, and plane ``p`` reads the word that is
     #: ``p * plane_words`` behind the first; nothing is padded. Byte ``r`` of the word and of row
     #: ``r`` of the weight word have bits in common where these are equal; of the last step of each
-    #: loop over input blocks, only the first ``tail_bytes`` bytes count, and the others are 0. The
-    #: results of plane ``p`` are written ``p << plane_log2`` bytes behind those of the first.
+    #: loop over input blocks, or of each step if ``tail_always``, only the first ``tail_bytes``
+    #: bytes count, and the others are 0.
+    #:
+    #: The sums of a pixel are numbers of bits in common, below ``2**16``. Those so far are doubled
+    #: when the loop over kernel rows goes on, as :class:`Doubling` says, so that its iterations can
+    #: be the digits of weights. Each ``2**plane_bits_log2`` planes are the bits of one pixel's
+    #: activations, the highest one first: their sums are added up, doubled from one to the next.
+    #: The results of pixel ``g`` of these are written ``g << plane_log2`` bytes behind those of the
+    #: first; see ``bits`` for results of several bits.
     plane_words:   int = _bits(3)
     plane_log2:    int = _bits(3)
     tail_bytes:    int = _bits(6)
+    tail_always:   int = _bits(1)
+    doubling:      int = _bits(2)
+    plane_bits_log2:  int = _bits(2)
+    result_bits_log2: int = _bits(2)
     #: Unit PRODUCT: zero point of the second operand.
     second_zero_point: int = _bits(8, signed=True)
 
@@ -206,7 +225,9 @@ class Layer(Record):
     #: each phase, as long as there are channels.
     channels_log2: int = _bits(3)
     #: Results are bits: the lowest of each, up to eight channels of a block in a byte, the first
-    #: one lowest.
+    #: one lowest. Unit BINARY: the lowest ``2**result_bits_log2`` bits, no more than activations
+    #: have; bit ``b`` of these, counted from the highest one, is written ``b`` words behind the
+    #: first.
     bits:          int = _bits(1)
     #: Index of the last phase, over all planes: phases - 1.
     last_phase:    int = _bits(4)

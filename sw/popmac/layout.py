@@ -29,7 +29,13 @@ class Layout:
     row_pitch, block_pitch : int
         Words from a row to the next, and from a block of channels to the next.
     bits : int
-        Channels per byte, if each is a bit: 1 for the code 1 and 0 for others. 0: bytes.
+        Channels per byte, if codes are in bits. 0: bytes.
+    code_bits : int
+        Bits of a code, each in words of its own, the highest bit first.
+    bit_pitch : int
+        Words from those of a bit to those of the next.
+    lowest, code_step : int
+        The code whose bits are all 0, and what is added to it for each further one.
     spare : int
         Words behind the last element that may be overwritten, too.
     base : int
@@ -45,6 +51,10 @@ class Layout:
     row_pitch:   int
     block_pitch: int
     bits:        int = 0
+    code_bits:   int = 1
+    bit_pitch:   int = 0
+    lowest:      int = -1
+    code_step:   int = 2
     spare:       int = 0
     base:        int = 0
 
@@ -73,14 +83,14 @@ class Layout:
         """Words from the first to the last one that is used, both included."""
         row = (self.row_bytes - self.pixel_bytes + self.group - 1) // self.word_bytes
         return (self.height - 1) * self.row_pitch + (self.blocks - 1) * self.block_pitch + row + 1 \
-            + self.spare
+            + (self.code_bits - 1) * self.bit_pitch + self.spare
 
     def at(self, base):
         """The same at another address."""
         return replace(self, base=base)
 
     def addresses(self):
-        """Byte address of every byte of every pixel, relative to ``base``.
+        """Byte address of every byte of every pixel, relative to ``base``; of the highest bits.
 
         Returns
         -------
@@ -104,7 +114,13 @@ class Layout:
             What belongs to no element is 0.
         """
         octets = np.zeros((*values.shape[:-3], self.words * self.word_bytes), np.int8)
-        octets[..., self._places] = self._to_bits(values) if self.bits else values.view(np.int8)
+        if not self.bits:
+            octets[..., self._places] = values.view(np.int8)
+            return octets
+        index = (values.astype(np.int64) - self.lowest) // self.code_step
+        index = np.clip(index, 0, (1 << self.code_bits) - 1)
+        for bit, places in self._bit_places():
+            octets[..., places] = self._to_bits(index >> bit & 1)
         return octets
 
     def unpack(self, octets):
@@ -114,23 +130,33 @@ class Layout:
         -------
         ndarray of int8 (..., height, width, channels)
         """
-        values = np.asarray(octets, np.int8)[..., self._places]
-        return self._from_bits(values) if self.bits else values
+        octets = np.asarray(octets, np.int8)
+        if not self.bits:
+            return octets[..., self._places]
+        index = sum(self._from_bits(octets[..., places]) << bit
+                    for bit, places in self._bit_places())
+        return (index * self.code_step + self.lowest).astype(np.int8)
 
     @cached_property
     def _places(self):
         return self.addresses()
 
-    def _to_bits(self, codes):
-        whole = np.zeros((*codes.shape[:-1], self.channel_bytes * self.bits), np.uint8)
-        whole[..., :self.channels] = codes == 1
-        whole = whole.reshape(*codes.shape[:-1], self.channel_bytes, self.bits)
+    def _bit_places(self):
+        """Bits of the codes, with the addresses of their bytes."""
+        for bit in range(self.code_bits):
+            behind = (self.code_bits - 1 - bit) * self.bit_pitch * self.word_bytes
+            yield bit, self._places + behind
+
+    def _to_bits(self, bits):
+        whole = np.zeros((*bits.shape[:-1], self.channel_bytes * self.bits), np.uint8)
+        whole[..., :self.channels] = bits
+        whole = whole.reshape(*bits.shape[:-1], self.channel_bytes, self.bits)
         return np.packbits(whole, axis=-1, bitorder="little")[..., 0].view(np.int8)
 
     def _from_bits(self, octets):
         whole = np.unpackbits(octets.view(np.uint8)[..., None], axis=-1, bitorder="little")
         whole = whole[..., :self.bits].reshape(*octets.shape[:-1], -1)[..., :self.channels]
-        return whole.astype(np.int8) * 2 - 1
+        return whole.astype(np.int64)
 
 
 def planar(shape, word_bytes, *, row_pitch=None, dense=False):

@@ -20,7 +20,7 @@ __all__ = ["Program", "Layer", "Page", "DeviceSegment", "HostSegment", "Fallback
 
 
 MAGIC       = b"POPMAC\r\n"
-VERSION     = 4
+VERSION     = 5
 _HEADER     = struct.Struct("<8sII")
 _MAX_HEADER = 64 << 20
 
@@ -258,7 +258,7 @@ class Program:
             "rows":      blob(self.rows),
             "thresholds": {name: {
                 "values": blob(t.values), "low": blob(t.low), "high": blob(t.high), "step": t.step,
-                "block": t.block,
+                "block": t.block, "scale": t.scale,
             } for name, t in self.thresholds.items()},
         }
         text = json.dumps(header, separators=(",", ":"), default=_plain).encode()
@@ -311,8 +311,9 @@ class Program:
                           reshaped={_text(a): _text(b) for a, b in s["reshaped"].items()})
             for s in header["segments"])
         layers   = tuple(_record(Layer, layer) for layer in header["layers"])
-        layouts  = {_text(name): Layout(**{key: _count(value) for key, value in layout.items()})
-                    for name, layout in header["layouts"].items()}
+        layouts  = {_text(name): Layout(**{
+            key: _code(value) if key == "lowest" else _count(value)
+            for key, value in layout.items()}) for name, layout in header["layouts"].items()}
         macs, macs_on_device = map(_count, header["macs"])
         program  = cls(arch=arch, graph=graph, segments=segments, layers=layers, layouts=layouts,
                        fallbacks=tuple(_record(Fallback, f) for f in header["fallbacks"]),
@@ -322,7 +323,7 @@ class Program:
                        rows=array(header["rows"]),
                        thresholds={_text(name): Thresholds(
                            **{key: array(t[key]) for key in ("values", "low", "high")},
-                           **{key: _count(t[key]) for key in ("step", "block")})
+                           **{key: _count(t[key]) for key in ("step", "block", "scale")})
                            for name, t in header["thresholds"].items()})
         program._check(header["isa"])
         return program
@@ -361,6 +362,7 @@ class Program:
                   and layout.base + layout.words <= arch.activation_words
                   and layout.height * layout.width * layout.channels <= 8 * arch.activation_bytes
                   and layout.bits in (0, arch.bits_per_byte)
+                  and layout.code_bits in (1, 2, 4) and layout.code_step > 0
                   and layout.height * layout.width * layout.channels
                   == int(np.prod(graph.tensors[name].shape)), f"layout of {name!r} does not fit")
         names = {node.name for node in graph.nodes}
@@ -382,7 +384,7 @@ class Program:
             check(min(layer.macs, layer.weight_words) >= 0 and layer.cycles > 0,
                   "a layer takes no time")
         for name, t in self.thresholds.items():
-            check(t.step in (1, 2) and 0 < t.block <= arch.columns and all(
+            check(0 < t.step < 256 and t.scale in (1, 2) and 0 < t.block <= arch.columns and all(
                 a.dtype == np.int32 and a.shape == t.values.shape and a.ndim == 1
                 for a in (t.values, t.low, t.high)), f"thresholds of {name!r} do not fit")
             check(any(layer.node == name for layer in self.layers), f"there is no layer {name!r}")
@@ -477,6 +479,12 @@ def _plain(value):
 def _count(value):
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**48:
         raise ValueError(f"{value!r} is not a count")
+    return value
+
+
+def _code(value):
+    if not isinstance(value, int) or isinstance(value, bool) or not -128 <= value < 128:
+        raise ValueError(f"{value!r} is not a code")
     return value
 
 

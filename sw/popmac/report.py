@@ -1,5 +1,6 @@
 """Programs in words."""
 
+from . import isa
 from .program import DeviceSegment
 
 
@@ -14,9 +15,12 @@ def program_report(program):
     rows    = []
     for segment in program.segments:
         if isinstance(segment, DeviceSegment):
-            for layer in program.layers[segment.first:segment.last + 1]:
-                use = layer.macs / (layer.cycles * arch.macs_per_cycle)
-                rows.append((layer.node, layer.op, "device", f"{layer.cycles:,}",
+            for index in range(segment.first, segment.last + 1):
+                layer = program.layers[index]
+                use   = layer.macs / (layer.cycles * arch.macs_per_cycle)
+                where = "device, bits" if program.descriptor(index).unit == isa.Unit.BINARY \
+                    else "device"
+                rows.append((layer.node, layer.op, where, f"{layer.cycles:,}",
                              f"{layer.macs:,}", f"{use:.0%}" if layer.macs else "",
                              f"{layer.weight_words:,}"))
         else:

@@ -31,6 +31,8 @@ class Thresholds:
         Sums differ by multiples of this; the layer counts them.
     block : int
         Channels of an output block, of which each has parameters for all columns of the array.
+    scale : int
+        What the layer counts for each.
     """
 
     values: np.ndarray
@@ -38,6 +40,7 @@ class Thresholds:
     high:   np.ndarray
     step:   int
     block:  int
+    scale:  int = 1
 
     def checked(self, values, name):
         """Other thresholds as an array of int32 (channels,).
@@ -58,7 +61,8 @@ class Thresholds:
     def units(self, values):
         """What the layer's count is at least where sums reach ``values``, less a constant."""
         low, high = self.low.astype(np.int64), self.high.astype(np.int64)
-        return np.clip(-((low - values) // self.step), 0, (high - low) // self.step + 1)
+        return np.clip(-((low - values) // self.step), 0, (high - low) // self.step + 1) \
+            * self.scale
 
     def replaced(self, rows, values, columns):
         """Parameters of the channels with other thresholds.

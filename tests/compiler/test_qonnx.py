@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from few_bit_models import prefer_engine
 from qonnx_models import random_network
 
 import popmac
@@ -28,9 +29,12 @@ def test_networks_are_bit_exact(rng, images):
                 np.testing.assert_array_equal(actual[name], values, err_msg=name)
 
 
+@pytest.mark.parametrize("engine", [False, True])
 @pytest.mark.parametrize("url", ["golden:tiny", "golden:ulx3s-85f", "golden:ulx3s-85f-binary",
                                  "golden:ulx3s-25f", "sim:tiny?link=fast"])
-def test_device_is_bit_exact(rng, url):
+def test_device_is_bit_exact(rng, monkeypatch, url, engine):
+    if engine:
+        prefer_engine(monkeypatch)
     engines = set()
     with popmac.open(url) as device:
         for _ in range(8):

@@ -127,9 +127,14 @@ def random_binary_layer(rng, arch, parameters, words, bits):
         rows     = (height - kernel[0]) // stride[0] + 1
         columns  = (width - kernel[1]) // stride[1] + 1
         step     = stride[1] * blocks
-        planes   = int(rng.integers(1, min(arch.planes, 7 // step + 1) + 1))
+        most     = min(arch.planes, 7 // step + 1)
+        log2     = int(rng.integers(min(most.bit_length() - 1, 2) + 1)) # bits of an activation
+        results  = int(rng.integers(log2 + 1)) if bits else 0           # and of a result
+        pixels   = int(rng.integers(1, (most >> log2) + 1))
+        planes   = pixels << log2
         outputs  = int(rng.integers(1, 3)) # blocks
         pixel    = 1 << int(rng.integers(exact_log2(arch.columns) + 1, 5)) # bytes of a result
+        pixel    = max(pixel, arch.word_bytes << results if results else 0)
         used     = outputs * kernel[0] * kernel[1] * blocks
         last     = ((rows + 1) * (columns + planes)) * pixel // arch.word_bytes
         if rows > 0 and columns > 0 and used <= words and last < half \
@@ -140,8 +145,8 @@ def random_binary_layer(rng, arch, parameters, words, bits):
         "input_block":   Loop(blocks, word=1, weight=1),
         "kernel_column": Loop(kernel[1], column=blocks * word, weight=blocks),
         "kernel_row":    Loop(kernel[0], row=1, word=width * blocks, weight=blocks * kernel[1]),
-        "column":        Loop(-(-columns // planes), column=planes * step * word,
-                              output=planes * pixel),
+        "column":        Loop(-(-columns // pixels), column=pixels * step * word,
+                              output=pixels * pixel),
         "row":           Loop(rows, row=stride[0], word=stride[0] * width * blocks,
                               output=columns * pixel),
         "output_block":  Loop(outputs, weight=used // outputs, output=1 if bits else arch.columns),
@@ -151,6 +156,8 @@ def random_binary_layer(rng, arch, parameters, words, bits):
         **fields, first_weight=int(rng.integers(words - used + 1)), height=height,
         row_bytes=width * blocks * word, unit=isa.Unit.BINARY, parameters=parameters,
         plane_words=step, plane_log2=exact_log2(pixel), tail_bytes=int(rng.integers(1, word + 1)),
+        tail_always=int(rng.random() < 0.3), doubling=isa.Doubling(int(rng.integers(3))),
+        plane_bits_log2=log2, result_bits_log2=results,
         zero_point=int(rng.integers(-128, 128)), low=low, high=high, bits=bits,
         first_output=half * word, channels_log2=0 if bits else exact_log2(arch.columns),
         last_phase=planes * arch.phases - 1)
@@ -206,7 +213,7 @@ async def counters(host, layer):
 
 
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("planes", [0, 1, 4])
+@pytest.mark.parametrize("planes", [0, 1, 4, 8])
 def test_layers_match_golden_machine(rng, simulate, seed, planes):
     arch    = replace(TINY, planes=planes)
     machine = Machine(arch)

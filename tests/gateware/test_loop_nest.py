@@ -25,10 +25,10 @@ def test_matches_nested_loops(rng, counts):
             actual.clear()
             for t in itertools.count():
                 ctx.set(dut.advance, int(not pause[t % len(pause)]))
-                _, _, goes_on, first, last, advance = await ctx.tick().sample(
-                    dut.goes_on, dut.first, dut.last, dut.advance)
+                _, _, goes_on, first, last, last_row, advance = await ctx.tick().sample(
+                    dut.goes_on, dut.first, dut.last, dut.last_row, dut.advance)
                 if advance:
-                    actual.append((goes_on, first, last))
+                    actual.append((goes_on, first, last, last_row))
                     if goes_on == 0:
                         break
             ctx.set(dut.advance, 0)
@@ -43,5 +43,6 @@ def test_matches_nested_loops(rng, counts):
             goes_on   = 1 << len(counts) - 1 - differing[0]
         inner = step[3:]
         expected.append((goes_on, int(not any(inner)),
-                         int(all(n == count - 1 for n, count in zip(inner, counts[2::-1])))))
+                         int(all(n == count - 1 for n, count in zip(inner, counts[2::-1]))),
+                         int(step[3] == counts[2] - 1)))
     assert actual == expected

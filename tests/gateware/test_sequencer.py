@@ -18,21 +18,27 @@ def random_layer(rng):
     return isa.Layer(
         **{name: isa.Level(last=count - 1) for name, count in zip(isa.LEVELS, counts)},
         last_phase=int(rng.integers(TINY.phases)), shared=int(rng.integers(2)),
-        parameters=int(rng.integers(TINY.program_rows)))
+        parameters=int(rng.integers(TINY.program_rows)), doubling=int(rng.integers(3)))
 
 
 def expected_issues(layer, slot):
     """What is issued for each step: goes_on, first, last, and the tag."""
     counts = [level.last + 1 for level in layer.levels]
     issues = []
+    before = None
     for step in itertools.product(*(range(count) for count in reversed(counts))):
         ended   = [n == count - 1 for n, count in zip(reversed(step), counts)]
         level   = ended.index(False) if not all(ended) else None
         first   = not any(step[3:])
         last    = all(ended[:3])
         release = last and (level is None or (level == 5 and not layer.shared))
+        double  = before == 2 and (
+            layer.doubling == isa.Doubling.ALWAYS
+            or (layer.doubling == isa.Doubling.BUT_LAST and step[3] != counts[2] - 1))
+        before  = level
         issues.append({
             "goes_on": 0 if level is None else 1 << level, "first": int(first), "last": int(last),
+            "double": int(double),
             "slot": slot, "column": int(level == 3), "row": int(level == 4),
             "block": int(level == 5), "final": int(level is None), "release": int(release)})
         slot = (slot + release) % parameter_slots(TINY)
@@ -89,7 +95,7 @@ def test_runs_layers(rng, simulate, share):
                 tag = {name: getattr(issue.tag, name)
                        for name in ("slot", "column", "row", "block", "final", "release")}
                 issued.append((t, {"goes_on": issue.goes_on, "first": issue.first,
-                                   "last": issue.last, **tag}))
+                                   "last": issue.last, "double": issue.double, **tag}))
                 if issue.last:
                     assert loaded > released, "its parameters are not there"
                 released += issue.tag.release

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from popmac.arch import target
-from popmac.golden.array import column_sums
+from popmac.golden.array import column_sums, combined_planes, equal_bits
 from popmac_gateware.systolic import SystolicArray
 
 
@@ -78,3 +78,60 @@ def test_matches_golden(rng, simulate, arch, operands):
     for column in range(arch.columns):
         start = dut.latency + column // 2
         np.testing.assert_array_equal(actual[start:start + steps, column], expected[:, column])
+
+
+@pytest.mark.parametrize("bits_log2", [0, 1, 2])
+def test_binary_engine_matches_golden(rng, simulate, bits_log2):
+    arch    = replace(TINY, weight_words=16, tail_words=0, rows=8, columns=8, lanes=4, planes=4)
+    dut     = SystolicArray(arch)
+    pixels  = [int(n) for n in rng.integers(1, 6, 30)]
+    weights = rng.integers(-128, 128, (arch.weight_words, arch.rows, arch.columns), np.int8)
+    steps   = []
+    for count in pixels: # as far apart as the sums of planes need
+        idle = max(arch.planes * arch.phases - count, 0)
+        steps += [{"valid": 0}] * idle
+        steps += [{"valid": 1, "first": int(i == 0), "double": int(rng.random() < 0.5),
+                   "last": int(i == count - 1)} for i in range(count)]
+    words   = rng.integers(arch.weight_words, size=len(steps))
+    planes  = rng.integers(-128, 128, (len(steps), arch.planes, arch.rows), np.int8)
+    planes[rng.random(len(steps)) < 0.2] = 0
+    seen    = []
+
+    async def testbench(ctx):
+        ctx.set(dut.binary, 1)
+        ctx.set(dut.plane_bits_log2, bits_log2)
+        for write in write_words(ctx, dut, arch, weights):
+            ctx.set(dut.write, write)
+            await ctx.tick()
+        ctx.set(dut.write, {"valid": 0})
+        await ctx.tick().repeat(arch.rows // 2 + arch.columns // 2 + 1)
+        drain = dut.latency + arch.columns // 2 + arch.planes * arch.phases + 2
+        for t in range(len(steps) + dut.ADDRESS_LEAD + drain):
+            if t < len(steps):
+                ctx.set(dut.address, {"word": int(words[t])})
+            step = t - dut.ADDRESS_LEAD
+            ctx.set(dut.step, {"valid": 0})
+            if 0 <= step < len(steps):
+                ctx.set(dut.step, steps[step] | {"planes": [
+                    int.from_bytes(plane.tobytes(), "little") for plane in planes[step]]})
+            _, _, now = await ctx.tick().sample(dut.sums)
+            seen.append(list(now))
+
+    simulate(dut, testbench)
+
+    actual = np.array(seen)[dut.ADDRESS_LEAD:]
+    sums   = np.zeros((1, arch.planes, arch.columns), int)
+    for t, step in enumerate(steps):
+        if not step["valid"]:
+            continue
+        sums = 0 if step["first"] else sums * (1 + step["double"])
+        sums = sums + equal_bits(planes[None, [t]], weights[words[None, [t]]])
+        if not step["last"]:
+            continue
+        combined = combined_planes(sums, 1 << bits_log2)[0]
+        for pixel, expected in enumerate(combined):
+            plane = ((pixel + 1) << bits_log2) - 1
+            for column in range(arch.columns):
+                begin = t + dut.latency + column // 2 + 1 + plane * arch.phases
+                np.testing.assert_array_equal(actual[begin:begin + arch.phases, column],
+                                              expected[column])

@@ -40,7 +40,9 @@ def predict(plan, arch, *, begins=False):
     load   = arch.columns // 2
     change = layer_change(plan.unit, arch)
     ahead  = change // load
-    change = change + (plan.unit == isa.Unit.BINARY) * (1 + (plan.planes - 1) * arch.phases)
+    # The sums of planes come one behind the other, that of a pixel with the last of its bits.
+    late   = plan.planes - 1 + (1 << plan.plane_bits_log2) - 1
+    change = change + (plan.unit == isa.Unit.BINARY) * (1 + late * arch.phases)
     steps  = plan.steps_per_pixel
     if begins:
         time = _DESCRIPTOR + max(blocks * block + max(0, load + _PARAMETERS - steps),

@@ -123,6 +123,8 @@ def _emit(plans, storages, arch, *, paged):
             height=plan.height, row_bytes=plan.row_bytes, padding=plan.padding,
             unit=plan.unit, tap_rows=plan.tap_rows, tap_words=plan.tap_words,
             plane_words=plan.plane_words, plane_log2=plan.plane_log2, tail_bytes=plan.tail_bytes,
+            tail_always=plan.tail_always, doubling=plan.doubling,
+            plane_bits_log2=plan.plane_bits_log2, result_bits_log2=plan.result_bits_log2,
             second_zero_point=plan.second_zero_point,
             parameters=parameters.add(plan.parameters, changes=plan.thresholds is not None),
             shared=int(plan.shared),

@@ -112,12 +112,12 @@ def compile_graph(graph: Graph, arch: ArchConfig | str, *, fuse: bool = True) ->
     for simplify in (*PASSES, *(FUSING if fuse else ())):
         graph = simplify(graph).verify()
 
-    excluded, copied, alone = {}, set(), set()
+    excluded, copied, alone, as_bytes = {}, set(), set(), set()
     known = {node.name for node in graph.nodes}
     while True:
         verdicts = place(graph, excluded)
         nodes    = [node for node in graph.nodes if node.name not in verdicts]
-        storages, failed = resolve_storage(graph, nodes, arch, copied)
+        storages, failed = resolve_storage(graph, nodes, arch, copied, as_bytes)
         for node in nodes:
             if node.name in failed and node.name not in copied and can_copy(graph, node):
                 copied.add(node.name)
@@ -125,15 +125,21 @@ def compile_graph(graph: Graph, arch: ArchConfig | str, *, fuse: bool = True) ->
                 excluded[node.name] = Verdict(failed[node.name], "use another shape")
         if failed:
             continue
-        plans = {}
+        plans, again = {}, False
         for node in nodes:
             try:
                 plans[node.name] = [
                     part for plan in LOWERINGS[node.op](graph, node, storages, arch)
                     for part in plan.split(weight_capacity(plan, arch), parameter_capacity(arch))]
             except FitError as error:
-                excluded[node.name] = Verdict(str(error), "quantise it with other scales")
-        if excluded.keys() - verdicts.keys():
+                source = node.inputs[0]
+                if node.op in THRESHOLDS and storages[source].layout.bits \
+                        and source not in as_bytes:
+                    as_bytes.add(source) # the array may do
+                    again = True
+                else:
+                    excluded[node.name] = Verdict(str(error), "quantise it with other scales")
+        if again or excluded.keys() - verdicts.keys():
             continue
         try:
             return _assemble(graph, arch, verdicts, storages, plans, alone)

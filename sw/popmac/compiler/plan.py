@@ -33,8 +33,9 @@ class LayerPlan:
         Where the first step reads and the first result is written, from the tensors' bases.
     height, row_bytes, padding, tap_rows, tap_words, second_zero_point : int
         See :class:`popmac.isa.Layer`.
-    planes, plane_words, plane_log2, tail_bytes : int
-        Pixels at once on the binary engine; see :class:`popmac.isa.Layer`.
+    planes, plane_words, plane_log2, tail_bytes, tail_always, doubling, plane_bits_log2, \
+    result_bits_log2 : int
+        Planes of the binary engine, and what is in them; see :class:`popmac.isa.Layer`.
     bits : bool
         Results are bits.
     zero_point, low, high : int
@@ -74,6 +75,10 @@ class LayerPlan:
     plane_words:  int = 0
     plane_log2:   int = 0
     tail_bytes:   int = 0
+    tail_always:  int = 0
+    doubling:     int = 0
+    plane_bits_log2:  int = 0
+    result_bits_log2: int = 0
     bits:         bool = False
     zero_point:   int
     low:          int
@@ -109,18 +114,22 @@ class LayerPlan:
                            f"{limit} fit")
         rows    = len(self.parameters) // loop.count
         at_once = min(limit // words, rows_limit // rows)
-        plans   = []
-        for first in range(0, loop.count, at_once):
-            count = min(at_once, loop.count - first)
-            part  = Loop(count, output=loop.output, **loop.strides)
-            plans.append(replace(
-                self, loops={**self.loops, "output_block": part},
-                source_words=self.source_words + first * loop.strides["word"],
-                target_bytes=self.target_bytes + first * loop.output,
-                weights=self.weights[first * words:(first + count) * words],
-                parameters=self.parameters[first * rows:(first + count) * rows],
-                macs=self.macs * (first + count) // loop.count - self.macs * first // loop.count))
-        return plans
+        return [self.part(first, min(at_once, loop.count - first))
+                for first in range(0, loop.count, at_once)]
+
+    def part(self, first, count):
+        """Plan of some output-channel blocks."""
+        loop  = self.loops["output_block"]
+        words = loop.strides["weight"]
+        rows  = len(self.parameters) // loop.count
+        return replace(
+            self, loops={**self.loops,
+                         "output_block": Loop(count, output=loop.output, **loop.strides)},
+            source_words=self.source_words + first * loop.strides["word"],
+            target_bytes=self.target_bytes + first * loop.output,
+            weights=self.weights[first * words:(first + count) * words],
+            parameters=self.parameters[first * rows:(first + count) * rows],
+            macs=self.macs * (first + count) // loop.count - self.macs * first // loop.count)
 
     def phases(self, arch):
         """Cycles that the requantiser takes for a pixel."""

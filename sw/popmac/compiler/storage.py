@@ -3,8 +3,10 @@
 from dataclasses import dataclass, replace
 
 from ..layout import Layout, linear, planar
+from .bit_tensors import choose_bit_tensors
+from .lowering.binary import bitwise, levels_of, spare_words
 from .lowering.depthwise import row_pitch, takes_words
-from .lowering.thresholds import SUMS, bit_tensors, bitwise, spare_words
+from .lowering.thresholds import SUMS
 from .view import RESHAPES, image_shape
 
 
@@ -38,7 +40,7 @@ class Storage:
         return replace(self, layout=self.layout.at(base))
 
 
-def resolve_storage(graph, nodes, arch, copied=()):
+def resolve_storage(graph, nodes, arch, copied=(), as_bytes=()):
     """Storage of every tensor that ``nodes`` read or write on the device.
 
     A reshaped tensor is the tensor that it is made of, read in another way. This takes nothing if
@@ -53,6 +55,8 @@ def resolve_storage(graph, nodes, arch, copied=()):
     arch : ArchConfig
     copied : container of str
         Names of reshaping nodes whose output has memory of its own.
+    as_bytes : container of str
+        Tensors that must not be bits.
 
     Returns
     -------
@@ -86,7 +90,25 @@ def resolve_storage(graph, nodes, arch, copied=()):
                                      if find(name) in alike))
             alike.update(dict.fromkeys(together, together))
 
-    bits = bit_tensors(graph, nodes, arch)
+    def build(bits):
+        return _storages(graph, nodes, arch, groups, bits, copied, alike, find)
+
+    storages, failed = build(choose_bit_tensors(graph, nodes, arch, groups, build,
+                                                as_bytes))
+    for node in nodes:
+        if node.op in PAIRS:
+            operands = [storages[name] for name in node.inputs if name in storages]
+            if len({storage.layout for storage in operands}) > 1:
+                reshapes = [other.name for other in nodes for storage in operands
+                            if other.op in RESHAPES and other.inputs[0] in storage.tensors
+                            and other.output in storage.tensors]
+                failed.update(dict.fromkeys(reshapes or [node.name],
+                                            "operands would lie differently in memory"))
+    return storages, failed
+
+
+def _storages(graph, nodes, arch, groups, bits, copied, alike, find):
+    """Storages of all groups of tensors, where those in ``bits`` are bits."""
     storages, failed = {}, {}
     for first, names in groups.items():
         shape  = image_shape(graph.tensors[first].shape)
@@ -96,7 +118,7 @@ def resolve_storage(graph, nodes, arch, copied=()):
         layout = planar(shape, arch.word_bytes, dense=_is_dense(nodes, names, copied),
                         row_pitch=_row_pitch(graph, nodes, alike[first], find, arch))
         if names.keys() & bits:
-            layout = bitwise(shape, arch)
+            layout = bitwise(shape, arch, levels_of(graph, first))
         layouts = dict.fromkeys(names, layout)
         if others:
             layouts = {name: None if layout.bits else
@@ -114,16 +136,6 @@ def resolve_storage(graph, nodes, arch, copied=()):
         words = max(layout.words for layout in layouts.values())
         storages.update({name: Storage(tuple(names), layout, words)
                          for name, layout in layouts.items()})
-
-    for node in nodes:
-        if node.op in PAIRS:
-            operands = [storages[name] for name in node.inputs if name in storages]
-            if len({storage.layout for storage in operands}) > 1:
-                reshapes = [other.name for other in nodes for storage in operands
-                            if other.op in RESHAPES and other.inputs[0] in storage.tensors
-                            and other.output in storage.tensors]
-                failed.update(dict.fromkeys(reshapes or [node.name],
-                                            "operands would lie differently in memory"))
     return storages, failed
 
 

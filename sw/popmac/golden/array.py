@@ -5,7 +5,8 @@ import numpy as np
 from ..arch import ACCUMULATOR_BITS
 
 
-__all__ = ["wrap", "column_sums", "equal_bits", "inner_product_excess", "tap_sums"]
+__all__ = ["wrap", "column_sums", "combined_planes", "equal_bits", "inner_product_excess",
+           "tap_sums"]
 
 
 def wrap(values, bits):
@@ -78,19 +79,25 @@ def column_sums(windows, weights, first, valid, taps=None):
     return out
 
 
-def equal_bits(words, weights):
+def equal_bits(words, weights, factors=None):
     """What the binary engine counts.
 
     Parameters
     ----------
     words : ndarray of int8 (pixels, steps, planes, rows)
     weights : ndarray of int8 (pixels, steps, rows, columns)
+    factors : sequence of int (steps,), optional
+        How often each step counts, if not once.
 
     Returns
     -------
     ndarray of int64 (pixels, planes, columns)
         Bits that a word and a column of weights have in common, over the steps of a pixel.
     """
+    if factors is not None:
+        factors = np.asarray(factors)
+        return sum(factor * equal_bits(words[:, factors == factor], weights[:, factors == factor])
+                   for factor in np.unique(factors))
     pixels, _, planes, _ = words.shape
     bits    = _bits(words.transpose(0, 2, 1, 3).reshape(pixels, planes, -1))
     columns = _bits(weights.transpose(0, 3, 1, 2).reshape(pixels, weights.shape[-1], -1))
@@ -100,6 +107,24 @@ def equal_bits(words, weights):
     else:
         products = bits @ columns.transpose(0, 2, 1)
     return ((products + bits.shape[-1]) // 2).astype(np.int64)
+
+
+def combined_planes(sums, count):
+    """Sums of activations from those of their bits.
+
+    Parameters
+    ----------
+    sums : ndarray of int64 (pixels, planes, columns)
+    count : int
+        Planes that are the bits of one activation, the highest one first.
+
+    Returns
+    -------
+    ndarray of int64 (pixels, planes / count, columns)
+    """
+    pixels, planes, columns = sums.shape
+    factors = 1 << np.arange(count)[::-1]
+    return np.einsum("pgbc,b->pgc", sums.reshape(pixels, planes // count, count, columns), factors)
 
 
 def _bits(octets):

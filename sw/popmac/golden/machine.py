@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import isa
 from ..arch import TABLE_BYTES, TABLES, ArchConfig
-from .array import equal_bits, inner_product_excess, tap_sums
+from .array import combined_planes, equal_bits, inner_product_excess, tap_sums
 from .loops import steps
 from .requantize import requantize, requantize_pair
 
@@ -74,7 +74,8 @@ class Machine:
                 case isa.Unit.DEPTHWISE:
                     results = requantize(self._channel_sums(windows, words), parameters, **limits)
                 case isa.Unit.BINARY:
-                    sums    = equal_bits(windows, self.weights[words])
+                    sums    = equal_bits(windows, self.weights[words], _factors(layer))
+                    sums    = combined_planes(sums, 1 << layer.plane_bits_log2)
                     results = requantize(sums, parameters, **limits)
                 case isa.Unit.UNION:
                     union   = np.bitwise_or.reduce(windows, axis=1)
@@ -122,6 +123,8 @@ class Machine:
         word   = nest.word[block][..., None] + nest.column[block][..., None] // rows \
             + np.arange(planes) * layer.plane_words
         values = self.activations.reshape(-1, rows)[word % self.arch.activation_words]
+        if layer.tail_always:
+            values[..., layer.tail_bytes:] = 0
         values[..., -1, :, layer.tail_bytes:] = 0 # of the last input block
         return values
 
@@ -156,9 +159,12 @@ class Machine:
     def _write(self, layer, addresses, results):
         """Write results (pixels, columns) to the bytes that begin at ``addresses`` (pixels,).
 
-        Or results (pixels, planes, columns).
+        Or results (pixels, neighbouring pixels, columns).
         """
         target  = self.targets(layer, addresses)
+        if layer.unit == isa.Unit.BINARY and layer.bits: # the highest bit of each result first
+            bit     = np.arange(1 << layer.result_bits_log2)
+            results = results[:, :, None].astype(np.int64) >> bit[::-1, None]
         results = results.reshape(*target.shape[:2], -1)
         if layer.bits:
             results = np.packbits((results & 1).astype(np.uint8).reshape(
@@ -171,16 +177,31 @@ class Machine:
 
         Returns
         -------
-        ndarray of int64 (pixels, planes, bytes)
+        ndarray of int64 (pixels, places of each, bytes)
         """
-        planes = (layer.last_phase + 1) // self.arch.phases \
-            if layer.unit == isa.Unit.BINARY else 1
-        phases = (layer.last_phase + 1) // planes
+        behind, phases = np.zeros(1, np.int64), layer.last_phase + 1
+        if layer.unit == isa.Unit.BINARY:
+            planes, phases = phases // self.arch.phases, self.arch.phases
+            behind = np.arange(planes >> layer.plane_bits_log2) << layer.plane_log2
+            if layer.bits: # of each result, in neighbouring words
+                bits   = np.arange(1 << layer.result_bits_log2)
+                behind = (behind[:, None] | bits * self.arch.word_bytes).reshape(-1)
         size   = phases // self.arch.phases_per_byte if layer.bits else \
             min(1 << layer.channels_log2, phases * self.arch.lanes)
-        places = addresses[:, None, None] + (np.arange(planes) << layer.plane_log2)[:, None] \
-            + np.arange(size)
+        places = addresses[:, None, None] + behind[:, None] + np.arange(size)
         return places % self.arch.activation_bytes
+
+
+def _factors(layer):
+    """How often each step of a pixel of the binary engine counts."""
+    rows    = layer.kernel_row.last + 1
+    steps   = (layer.input_block.last + 1) * (layer.kernel_column.last + 1)
+    factors = [1] * rows
+    for row in reversed(range(rows - 1)):
+        doubled = layer.doubling == isa.Doubling.ALWAYS or (
+            layer.doubling == isa.Doubling.BUT_LAST and row + 1 < rows - 1)
+        factors[row] = factors[row + 1] << doubled
+    return np.repeat(factors, steps)
 
 
 def _integer(octets):

@@ -5,97 +5,42 @@ from dataclasses import replace
 import numpy as np
 
 from ... import isa
-from ...arch import ACCUMULATOR_BITS, BANKS
+from ...arch import ACCUMULATOR_BITS, TABLE_BYTES
 from ...golden.array import inner_product_excess, wrap
-from ...layout import Layout
 from ...thresholds import Thresholds
+from ..cycles import predict
+from ..digits import Digits
 from ..nest import Loop
 from ..plan import LayerPlan
 from ..records import parameter_rows
-from ..requantize import fit
-from ..view import RESHAPES
+from ..requantize import OFFSET_MAX, OFFSET_MIN, SHIFT_MAX, FitError, fit, prove
+from .binary import bit_words, engine_fields, output_words
 from .convolution import weight_words, window_loops
 
 
-__all__ = ["SEGMENTS", "SUMS", "THRESHOLDS", "bit_tensors", "bitwise", "lower_segments",
-           "lower_thresholds", "spare_words"]
+__all__ = ["SEGMENTS", "SUMS", "THRESHOLDS", "fits_engine", "lower_segments", "lower_thresholds",
+           "sums_cost"]
 
 
 THRESHOLDS = ("ThresholdConv2D", "ThresholdFullyConnected")
 SEGMENTS   = ("SegmentConv2D", "SegmentFullyConnected")
 SUMS       = (*THRESHOLDS, *SEGMENTS)
 
-BIPOLAR = (-1, 1)
+_OFFSETS   = ("offset_positive", "offset_negative")
 
 
-def _is_bipolar(graph, name):
-    """Whether all codes of a tensor are -1 or 1."""
-    node = graph.producer(name)
-    while node is not None and node.op in ("MaxPool2D", "Transpose", *RESHAPES):
-        node = graph.producer(node.inputs[0])
-    return node is not None and node.attrs.get("levels") == BIPOLAR
+def fits_engine(graph, node, storages, arch):
+    """Whether the binary engine can compute a node whose input is bits."""
+    return not np.any(node.attrs.get("padding", 0)) \
+        and _Sums(graph, node, storages, arch).engine is not None
 
 
-def _fits_engine(graph, node):
-    """Whether the binary engine could compute a node whose input is bits."""
-    weights = graph.tensors[node.inputs[1]]
-    return node.op in SUMS and bool(np.all(np.abs(weights.data) == 1)) \
-        and not np.any(node.attrs.get("padding", 0)) \
-        and node.attrs.get("step", 2) == 2
-
-
-def bit_tensors(graph, nodes, arch):
-    """Tensors that are kept as bits: what the binary engine reads, and what that is made of.
-
-    Parameters
-    ----------
-    graph : Graph
-    nodes : sequence of Node
-        Those that run on the device.
-    arch : ArchConfig
-
-    Returns
-    -------
-    set of str
-    """
-    if not arch.planes or arch.rows != arch.columns:
-        return set()
-    bits = {name for node in nodes for name in (*node.inputs, *node.outputs)
-            if name and not graph.tensors[name].is_constant and _is_bipolar(graph, name)}
-
-    def allowed(node, name):
-        if node.op in SUMS and name == node.inputs[0]:
-            return _fits_engine(graph, node)
-        if node.op in THRESHOLDS or node.op in RESHAPES:
-            return name == node.output or node.output in bits
-        pool = node.op == "MaxPool2D" and not np.any(node.attrs["padding"])
-        return pool and {node.inputs[0], node.output} <= bits
-
-    while True:
-        wrong = {name for node in nodes for name in (*node.inputs, *node.outputs)
-                 if name in bits and not allowed(node, name)}
-        wrong |= {name for node in nodes if node.op in RESHAPES
-                  for name in (node.inputs[0], node.output)
-                  if (node.inputs[0] in bits) != (node.output in bits)}
-        if not wrong & bits:
-            return bits
-        bits -= wrong
-
-
-def bitwise(shape, arch):
-    """Layout of bits: each pixel begins on a word, and has all of its channels side by side."""
-    height, width, channels = shape
-    words = -(-channels // (arch.bits_per_byte * arch.word_bytes))
-    pitch = 1 << (words - 1).bit_length()
-    return Layout(height=height, width=width, channels=channels, word_bytes=arch.word_bytes,
-                  group=arch.word_bytes, pixel_pitch=pitch, row_pitch=width * pitch, block_pitch=1,
-                  bits=arch.bits_per_byte)
-
-
-def spare_words(layout, arch):
-    """Words behind a tensor that the last planes of the binary engine may write to."""
-    pixels = max(arch.planes - 1, 0) * max(layout.pixel_bytes, arch.columns)
-    return -(-pixels // arch.word_bytes) + 1
+def sums_cost(graph, node, storages, arch):
+    """Predicted cycles of the layers of a node, and the weight words that they take."""
+    sums   = _Sums(graph, node, storages, arch, copies=node.attrs.get("segments", 1))
+    plan   = sums.outline()
+    return sum(predict(part, arch) for part in sums.placed(plan)), \
+        plan.blocks * plan.loops["output_block"].strides["weight"]
 
 
 def _kernel(graph, node, source, target):
@@ -113,32 +58,52 @@ def lower_thresholds(graph, node, storages, arch):
     target = storages[node.output].layout
     sums   = _Sums(graph, node, storages, arch)
     values = graph.tensors[node.inputs[2]].data
-    limits = values.astype(np.int64)
     levels = node.attrs["levels"]
+    low, high, table = levels[0], levels[-1], None
+    if target.bits: # indices of codes
+        low, high = 0, len(levels) - 1
+    elif len(levels) > 2 and np.any(np.diff(levels) != 1): # codes of their indices
+        low, high = 0, len(levels) - 1
+        table = np.zeros(TABLE_BYTES, np.int8)
+        table[128:128 + len(levels)] = levels
     replaceable = None
-    gap    = levels[1] - levels[0]
-    limits = np.clip(sums.units(limits), sums.low[:, None], sums.high[:, None] + 1)
+    limits = np.clip(sums.units(values.astype(np.int64)), sums.low[:, None], sums.high[:, None] + 1)
     if len(levels) == 2:
         # One threshold: as many levels as it takes above it, and limited to the two.
-        low, high = (0, 1) if target.bits else levels
         count = len(limits)
         fields = {"multiplier": np.full(count, high - low), "shift": np.zeros(count),
                   "offset_positive": np.full(count, high), "offset_negative": np.full(count, high),
-                  "bias": -limits[:, 0]}
+                  "bias": -sums.counts(limits[:, 0])}
         replaceable = sums.thresholds(values[:, 0])
     else:
-        low, high = levels[0], levels[-1]
         span   = np.maximum(limits[:, -1] - limits[:, 0], 1)
 
         def reference(acc, channel):
-            return low + gap * np.sum(np.expand_dims(acc, -1) >= limits[channel], axis=-1)
+            return low + np.sum(np.expand_dims(acc, -1) >= limits[channel], axis=-1)
 
-        fitted = fit(reference, sums.low, sums.high, (high - low - gap) / span, zero_point=0,
+        fitted = fit(reference, sums.low, sums.high, (high - low - 1) / span, zero_point=0,
                      low=low, high=high)
-        fields = {name: getattr(fitted, name) for name in (
-            "multiplier", "shift", "offset_positive", "offset_negative")}
-        fields["bias"] = np.where(fitted.is_constant, 0, -fitted.origin)
-    return [replace(sums.plan(fields, low, high), thresholds=replaceable)]
+        fields = _of_counts(fitted, sums.factor)
+        prove(replace(fitted, **{name: fields[name] // sums.factor for name in _OFFSETS}),
+              reference, sums.low, sums.high, low=low, high=high)
+        fields["bias"] = np.where(fitted.is_constant, 0, -sums.counts(fitted.origin))
+    plans = [replace(plan, thresholds=replaceable) for plan in sums.plans(fields, low, high)]
+    return plans if table is None else [plan.with_table(table) for plan in plans]
+
+
+def _of_counts(fitted, factor):
+    """Parameters for ``factor`` times what was fitted, and one bit of the shift more for that.
+
+    For such counts, ``(factor * x * multiplier + offset) >> shift + 1`` is just
+    ``(x * multiplier + offset // factor) >> shift``.
+    """
+    shift = fitted.shift + (factor - 1)
+    if np.any(shift > SHIFT_MAX):
+        raise FitError(np.flatnonzero(shift > SHIFT_MAX), "its counts take too great a shift")
+    # Offsets that are as far out as can be are meant to.
+    offsets = {name: np.clip(getattr(fitted, name) * factor, OFFSET_MIN, OFFSET_MAX)
+               for name in _OFFSETS}
+    return {"multiplier": fitted.multiplier, "shift": shift, **offsets}
 
 
 def lower_segments(graph, node, storages, arch):
@@ -147,16 +112,22 @@ def lower_segments(graph, node, storages, arch):
     weights = graph.tensors[node.inputs[1]].data
     count  = attrs["segments"]
     sums   = _Sums(graph, node, storages, arch, copies=count)
-    first  = sums.units(np.full((count * len(weights), 1), attrs["first"], np.int64))[:, 0]
-    shift  = 0 if sums.on_engine else attrs["step"] - 1
-    offset = (np.repeat(np.arange(count) * -255, len(weights)) - 128) << shift
-    return [sums.plan({"multiplier": np.ones(len(first)), "shift": np.full(len(first), shift),
-                       "bias": -first, "offset_positive": offset, "offset_negative": offset},
-                      -128, 127)]
+    # Counts times ``gap``, less a constant, are ``unit`` times what is in the segments.
+    unit   = sums.factor * attrs["step"]
+    least  = (np.repeat(np.arange(count) * -255, len(weights)) - 128) * unit
+    offset = least + sums.factor * (sums.constant - attrs["first"])
+    return sums.plans({"multiplier": np.full(len(least), sums.gap),
+                       "shift": np.full(len(least), unit.bit_length() - 1),
+                       "bias": -sums.counts(np.zeros(len(least), np.int64)),
+                       "offset_positive": offset, "offset_negative": offset}, -128, 127)
 
 
 class _Sums:
     """What a layer of sums is made of, in units of what its engine counts.
+
+    The sums of the model are ``gap * units + constant``, where units are the sums of weights and
+    indices of codes on the binary engine, and the sums themselves on the array. What the engine
+    counts is ``factor * units``, and more by a number that depends on the channel.
 
     Parameters
     ----------
@@ -172,89 +143,123 @@ class _Sums:
         self.kernel = np.tile(_kernel(graph, node, self.source, self.target), copies)
         self.macs   = self.target.height * self.target.width * self.kernel.size // copies
         self.zero   = int(self.x.zero_point[0])
+        self.strides  = node.attrs.get("strides", (1, 1))
+        self.dilation = node.attrs.get("dilation", (1, 1))
         self.on_engine = self.source.bits > 0
-        flat = self.kernel.reshape(-1, self.kernel.shape[-1]).astype(np.int64)
-        self.count = len(flat)
+        flat  = self.kernel.reshape(-1, self.kernel.shape[-1]).astype(np.int64)
+        total = flat.sum(axis=0)
         if self.on_engine:
-            self.low  = np.zeros(flat.shape[1], np.int64)
-            self.high = self.low + len(flat)
+            self.digits = Digits.of(self.kernel)
+            self.engine = engine_fields(
+                self.kernel.shape[:3], self.digits, self.source, self.target, arch,
+                strides=self.strides, dilation=self.dilation)
+            self.gap, self.factor = self.source.code_step, self.digits.factor
+            most = (1 << self.source.code_bits) - 1
+            self.constant = (self.source.lowest - self.zero) * total
+            # Where all activations are 0, the engine counts the signs that are -1.
+            self.least = most * (len(flat) * self.digits.total - self.factor * total) // 2
+            ends = np.stack([flat * most, np.zeros_like(flat)])
         else:
+            self.gap, self.factor = 1, 1
+            self.constant = self.least = np.zeros_like(total)
             ends = np.stack([flat * (-128 - self.zero), flat * (127 - self.zero),
                              np.zeros_like(flat)])
-            self.low, self.high = ends.min(axis=0).sum(axis=0), ends.max(axis=0).sum(axis=0)
+        self.low, self.high = ends.min(axis=0).sum(axis=0), ends.max(axis=0).sum(axis=0)
 
     def units(self, sums):
-        """Least number of equal bits that makes at least these sums, on the binary engine."""
-        return -((-sums - self.count) // 2) if self.on_engine else sums
+        """Least units that make at least these sums, an array (channels, number)."""
+        return -((self.constant[:, None] - sums) // self.gap)
+
+    def counts(self, units):
+        """What the engine counts."""
+        return self.least + self.factor * units
 
     def thresholds(self, values):
         """Thresholds of two levels, as they may be replaced."""
-        values = values.astype(np.int32)
-        if self.on_engine:
-            ends = np.full_like(values, self.count)
-            return Thresholds(values=values, low=-ends, high=ends, step=2,
-                              block=self.arch.columns)
-        return Thresholds(values=values, low=self.low.astype(np.int32),
-                          high=self.high.astype(np.int32), step=1, block=self.arch.rows)
+        low, high = (self.gap * ends + self.constant for ends in (self.low, self.high))
+        return Thresholds(values=values.astype(np.int32), low=low.astype(np.int32),
+                          high=high.astype(np.int32), step=self.gap, scale=self.factor,
+                          block=self._block)
 
-    def plan(self, fields, low, high):
-        """Plan with requantiser parameters ``fields``, arrays with an entry per channel."""
-        node, arch, source, target = self.node, self.arch, self.source, self.target
-        strides  = node.attrs.get("strides", (1, 1))
-        dilation = node.attrs.get("dilation", (1, 1))
-        (top, _), (left, _) = node.attrs.get("padding", ((0, 0), (0, 0)))
+    def plans(self, fields, low, high):
+        """Plans with requantiser parameters ``fields``, arrays with an entry per channel."""
+        arch, source = self.arch, self.source
         channels = self.kernel.shape[-1]
         bias     = np.asarray(fields["bias"], np.int64)
+        blocks   = self._output_blocks()
         if self.on_engine:
-            words = _bit_words(self.kernel, source, arch)
+            words = bit_words(self.kernel, self.digits, source, arch, blocks)
         else:
-            words = weight_words(self.kernel, source, arch, dilated=dilation[1] > 1)
+            words = weight_words(self.kernel, source, arch, dilated=self.dilation[1] > 1)
             bias  = bias - inner_product_excess(words).sum(axis=(1, 2, 3)).reshape(-1)[:channels] \
                 - self.zero * self.kernel.sum(axis=(0, 1, 2), dtype=np.int64)
-        loops = window_loops(source, target, words.shape[1:4], strides=strides, dilation=dilation)
-        if target.bits:
-            loops["output_block"] = Loop(
-                -(-channels // arch.columns), weight=loops["output_block"].strides["weight"],
-                output=arch.columns // arch.bits_per_byte)
-        result = LayerPlan(
-            node=node.name, op=node.op, source=node.inputs[0], target=node.output,
-            unit=isa.Unit.ARRAY, loops=loops, first_row=-top,
-            first_column=-left * source.pixel_bytes, source_words=-top * source.row_pitch,
-            height=source.height, row_bytes=source.row_bytes, padding=self.zero, zero_point=0,
-            low=int(low), high=int(high), group=target.group, bits=bool(target.bits),
+            words = np.pad(words, [(0, blocks - len(words))] + [(0, 0)] * (words.ndim - 1))
+        fields = {name: np.pad(np.asarray(values, np.int64), (0, blocks * self._block - channels))
+                  for name, values in {**fields, "bias": wrap(bias, ACCUMULATOR_BITS)}.items()}
+        return self.placed(replace(
+            self.outline(), low=int(low), high=int(high),
             weights=words.reshape(-1, *words.shape[-2:]),
-            parameters=parameter_rows(isa.ChannelParameters, arch.columns, block=words.shape[-1],
-                                      **{**fields, "bias": wrap(bias, ACCUMULATOR_BITS)}),
-            macs=self.macs)
-        return self._in_planes(result, strides[1]) if self.on_engine else result
+            parameters=parameter_rows(isa.ChannelParameters, arch.columns, block=self._block,
+                                      **fields)))
 
-    def _in_planes(self, plan, stride):
-        """The same on the binary engine, with as many pixels at once as there are."""
-        source, target = self.source, self.target
-        apart  = stride * source.pixel_pitch
-        planes = min(self.arch.planes, target.width, (BANKS - 1) // apart + 1)
-        if target.pixel_bytes.bit_length() > 8:
-            planes = 1
-        column = plan.loops["column"]
-        loops  = plan.loops | {"column": Loop(
-            -(-column.count // planes), column=column.strides["column"] * planes,
-            output=column.output * planes)}
-        return replace(plan, unit=isa.Unit.BINARY, loops=loops, planes=planes,
-                       plane_words=apart % BANKS,
-                       plane_log2=target.pixel_bytes.bit_length() - 1 if planes > 1 else 0,
-                       tail_bytes=source.channel_bytes - (source.blocks - 1) * source.group)
+    @property
+    def _block(self):
+        """Channels of an output block: the array has a column for each, or more than needed."""
+        return self.arch.columns if self.target.bits or self.on_engine else self.arch.rows
 
+    def _output_blocks(self):
+        if not self.target.bits:
+            return -(-self.kernel.shape[-1] // self._block)
+        blocks, words = output_words(self.target, self.arch)
+        return blocks * words
 
-def _bit_words(kernel, source, arch):
-    """Weights of the binary engine, in the order of its steps: the bit of +1 is 1.
+    def outline(self):
+        """Plan without weights and parameters, of all output channels as if they were in one piece.
+        """
+        node, arch, source, target = self.node, self.arch, self.source, self.target
+        (top, _), (left, _) = node.attrs.get("padding", ((0, 0), (0, 0)))
+        if self.on_engine:
+            steps  = int(np.prod(self.kernel.shape[:2])) * source.blocks * self.digits.count
+            fields = {"unit": isa.Unit.BINARY, **self.engine}
+            loops  = dict(fields.pop("loops"))
+        else:
+            shape  = np.broadcast_to(np.int8(0), (*self.kernel.shape[:3], 1))
+            taps   = weight_words(shape, source, arch, dilated=self.dilation[1] > 1).shape[1:4]
+            steps  = int(np.prod(taps))
+            fields = {"unit": isa.Unit.ARRAY}
+            loops  = window_loops(source, target, taps, strides=self.strides,
+                                  dilation=self.dilation)
+        if target.bits:
+            loops["output_block"] = Loop(self._output_blocks(), weight=steps,
+                                         output=arch.columns // arch.bits_per_byte)
+        else:
+            loops["output_block"] = Loop(target.blocks, weight=steps,
+                                         output=target.block_pitch * target.word_bytes)
+        return LayerPlan(
+            node=node.name, op=node.op, source=node.inputs[0], target=node.output,
+            loops=loops, first_row=-top, first_column=-left * source.pixel_bytes,
+            source_words=-top * source.row_pitch, height=source.height,
+            row_bytes=source.row_bytes, padding=self.zero, zero_point=0, low=0, high=0,
+            group=target.group, bits=bool(target.bits),
+            weights=np.zeros((0, arch.rows, arch.columns), np.int8),
+            parameters=np.zeros((0, isa.ROW_BYTES), np.uint8), macs=self.macs, **fields)
 
-    Bits that belong to no channel are 1, so that they never equal the 0 that is read there.
-    """
-    height, width, inputs, outputs = kernel.shape
-    blocks = -(-outputs // arch.columns)
-    bits   = np.ones((height, width, source.blocks * arch.rows, 8, blocks * arch.columns), np.uint8)
-    byte, bit = np.divmod(np.arange(inputs), source.bits)
-    bits[:, :, byte, bit, :outputs] = kernel > 0
-    octets = np.packbits(bits, axis=3, bitorder="little")[:, :, :, 0].view(np.int8)
-    return octets.reshape(height, width, source.blocks, arch.rows, blocks, arch.columns) \
-        .transpose(4, 0, 1, 2, 3, 5)
+    def placed(self, plan):
+        """A plan per word of the target's pixels, and per bit where these come one by one."""
+        target = self.target
+        if not target.bits or target.code_bits == 1:
+            return [plan]
+        blocks, words = output_words(target, self.arch)
+        plans = []
+        for word in range(words):
+            part   = plan.part(word * blocks, blocks)
+            behind = word * target.block_pitch * target.word_bytes
+            if plan.result_bits_log2:
+                plans.append(replace(part, target_bytes=behind))
+                continue
+            for bit in range(target.code_bits):
+                place = (target.code_bits - 1 - bit) * target.bit_pitch * target.word_bytes
+                table = (np.arange(TABLE_BYTES) - 128 >> bit & 1).astype(np.int8)
+                plans.append(replace(part, target_bytes=behind + place, table=table,
+                                     macs=0 if bit else part.macs))
+        return plans
