@@ -67,10 +67,10 @@ def choose_bit_tensors(graph, nodes, arch, groups, build, as_bytes=()):
     set of str
     """
     chosen = _binary_tensors(graph, nodes, arch, as_bytes)
-    if not arch.planes:
+    sums   = [node for node in nodes if node.op in SUMS]
+    if not arch.planes or not sums:
         return chosen
-    sums  = [node for node in nodes if node.op in SUMS]
-    known = {}
+    known  = {}
 
     def cost(bits):
         """Weight words that do not fit, and cycles of all layers of sums.
