@@ -66,11 +66,11 @@ def choose_bit_tensors(graph, nodes, arch, groups, build, as_bytes=()):
     -------
     set of str
     """
-    if not arch.planes or arch.rows != arch.columns:
+    sums = [node for node in nodes if node.op in SUMS]
+    if not sums or not arch.planes or arch.rows != arch.columns:
         return set()
     chosen = _binary_tensors(graph, nodes, as_bytes)
-    sums  = [node for node in nodes if node.op in SUMS]
-    known = {}
+    known  = {}
 
     def cost(bits):
         """Weight words that do not fit, and cycles of all layers of sums.
