@@ -6,7 +6,6 @@ import hashlib
 import importlib.util
 import os
 import platform
-import re
 import shlex
 import shutil
 import subprocess
@@ -58,11 +57,6 @@ _COMPILE = ["-std=c++20", "-march=native", "-fPIC", "-pthread", "-DVL_TIME_CONTE
 
 # What Verilator calls slow is executed once, and takes longest to optimise.
 _OPTIMISE, _DO_NOT_OPTIMISE = "-O2", "-O0"
-
-# Memories that begin with zeros, which are the default of --x-initial: hundreds of thousands of
-# assignments less. A cell of a netlist looks like this.
-_ZEROS = re.compile(r"  cell \$meminit_v2 .*\n(?:    parameter .*\n)*    connect \\ADDR .*\n"
-                    r"    connect \\DATA \d+'0+\n(?:    connect .*\n)*  end\n")
 
 
 class _Platform:
@@ -124,7 +118,6 @@ def build(make, *, sources, parameters, description, recording=False, folder=Non
                     made = make()
                     text = made if isinstance(made, str) else \
                         netlist(made, name="board", platform=_Platform())
-                text   = _ZEROS.sub("", text)
                 source = write_verilog(text, Path(place) / "board.sv", name="board")
                 source.write_text(source.read_text() + _MODULES.read_text())
                 os.replace(compile_verilog(source, folder, recording=recording), library)
