@@ -233,7 +233,7 @@ class SerialAccelerator(wiring.Component):
             place.last.eq(index[:2] == _COLUMNS - 1),
             place.after.eq(Mux(~index[2] & group.pair, 0, group.next)),
             requantizer.sum.eq(cells.sum),
-            requantizer.channel.eq(index),
+            requantizer.channel.eq(Mux(cells.captured, 0, index + 1)),
             *(requantizer.clamp[name].eq(layer[name]) for name, _ in requantizer.clamp.shape()),
         ]
 

@@ -35,10 +35,11 @@ class PairCells(wiring.Component):
 
     Timing
     ------
-    ``captured`` follows ``last`` by :attr:`LATENCY` cycles. Groups must be eight cycles apart.
+    ``captured`` follows ``last`` by :attr:`LATENCY` cycles. ``last`` must be eight cycles apart,
+    and there must not be a ``valid`` in the cycle behind it.
     """
 
-    LATENCY = ByteMultipliers.LATENCY
+    LATENCY = ByteMultipliers.LATENCY + 1
 
     bytes:    In(data.ArrayLayout(signed(8), _PIXELS))
     weights:  In(data.ArrayLayout(signed(8), _COLUMNS))
@@ -53,8 +54,9 @@ class PairCells(wiring.Component):
 
         s1 = Signal(2, reset_less=True)
         s2 = Signal(2, reset_less=True)
-        m.d.sync += [s1.eq(Cat(self.valid, self.last & self.valid)), s2.eq(s1)]
-        m.d.comb += self.captured.eq(s2[1])
+        m.d.sync += [
+            s1.eq(Cat(self.valid, self.last & self.valid)), s2.eq(s1), self.captured.eq(s2[1]),
+        ]
 
         sums = {}
         for column in range(_COLUMNS):
@@ -66,20 +68,19 @@ class PairCells(wiring.Component):
             for pixel in range(_PIXELS):
                 place       = f"{pixel}_{column}"
                 accumulator = Signal(signed(ACCUMULATOR_BITS), name=f"accumulator_{place}")
-                total       = Signal.like(accumulator, name=f"total_{place}")
-                m.d.comb += total.eq(accumulator + multipliers.products[pixel])
                 with m.If(s2[0]):
-                    m.d.sync += accumulator.eq(total)
-                with m.If(s2[1] | self.clear):
+                    m.d.sync += accumulator.eq(accumulator + multipliers.products[pixel])
+                with m.If(self.captured | self.clear):
                     m.d.sync += accumulator.eq(0)
-                sums[pixel, column] = total
+                sums[pixel, column] = accumulator
 
-        # What is complete moves on, sum by sum, while others are accumulated.
+        # What is complete moves on, sum by sum, while others are accumulated. It is taken from the
+        # accumulators' registers: adders that lead to two places would take twice the logic cells.
         kept = Const(0)
         for place in reversed(sorted(sums)):
             register = Signal(signed(ACCUMULATOR_BITS), name=f"kept_{place[0]}_{place[1]}",
                               reset_less=True)
-            m.d.sync += register.eq(Mux(s2[1], sums[place], kept))
+            m.d.sync += register.eq(Mux(self.captured, sums[place], kept))
             kept = register
         m.d.comb += self.sum.eq(kept)
         return m

@@ -37,9 +37,9 @@ class SliceRequantizer(wiring.Component):
 
     Members
     -------
-    sum : ``In(signed(ACCUMULATOR_BITS))``
     channel : ``In(range(4))``
-        Whose sum it is.
+        Whose sum follows in the next cycle.
+    sum : ``In(signed(ACCUMULATOR_BITS))``
     clamp : ``In(CLAMP)``
         Constant during a layer.
     result : ``Out(signed(8))``
@@ -50,10 +50,10 @@ class SliceRequantizer(wiring.Component):
 
     Timing
     ------
-    Latency is :attr:`LATENCY` cycles, throughput one result per cycle.
+    A result follows its sum by :attr:`LATENCY` cycles; throughput is one result per cycle.
     """
 
-    LATENCY = 10
+    LATENCY = 9
 
     sum:           In(signed(ACCUMULATOR_BITS))
     channel:       In(range(_CHANNELS))
@@ -88,10 +88,9 @@ class SliceRequantizer(wiring.Component):
         early = Signal(record_layout(isa.ChannelParameters))
         m.d.comb += early.as_value().eq(Cat(slices))
 
-        # Cycle 0: sums wait for the bias. Cycle 1: add it.
-        s1_sum = delay(m, self.sum, 1, name="s1_sum")
+        # Cycle 0: read the bias. Cycle 1: add it to the sum, which has come.
         s2_sum = Signal(signed(ACCUMULATOR_BITS), reset_less=True)
-        m.d.sync += s2_sum.eq(s1_sum + early.bias)
+        m.d.sync += s2_sum.eq(self.sum + early.bias)
         s2_upper   = delay(m, early.multiplier[SLICE_BITS:], 1, name="s2_upper")
         multiplier = Cat(slices[0], s2_upper)
 

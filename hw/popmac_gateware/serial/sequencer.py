@@ -8,6 +8,7 @@ from popmac import isa
 
 from ..host_bus import RUN
 from ..records import record_layout
+from .counters import CAUSES, FRAME, FrameCounters
 from .loader import ROW_WORDS
 from .nest import PairNest
 
@@ -18,9 +19,6 @@ __all__ = ["FrameSequencer", "LAYER", "group_layout"]
 LAYER = record_layout(isa.Layer)
 
 _LEVEL      = record_layout(isa.Level)
-_COUNTERS   = record_layout(isa.LayerCounters)
-_WORDS      = isa.LayerCounters.width() // 32
-_CAUSES     = ("steps", "requantise", "parameters", "layer_change")
 _ENTRY_BITS = isa.ROW_BITS // 2
 _ENTRIES    = 5 # of the descriptor, that have fields
 _PIXEL      = isa.LEVELS.index("column")
@@ -148,7 +146,7 @@ class FrameSequencer(wiring.Component):
         pair        = Signal()
 
         # Frames.
-        ends    = self.phase == 3
+        ends    = self.phase == FRAME - 1
         stepping, priming = Signal(), Signal()
         m.d.comb += [
             self.step.eq(stepping),
@@ -168,98 +166,88 @@ class FrameSequencer(wiring.Component):
         with m.Elif(stepping & ends):
             m.d.sync += self.weight.eq(self.weight + self.level.weight)
 
-        # What each cycle is for.
-        cause    = Signal(data.StructLayout(dict.fromkeys(_CAUSES, 1)))
-        counts   = Signal(data.StructLayout({name: 32 for name in ("cycles", *_CAUSES)}))
+        # What each frame is for. The counters are written to memory and cleared in two frames, which
+        # are those of the next layer.
+        m.submodules.counter = counter = FrameCounters()
         counting = Signal() # cycles of the run
-        counted  = Signal() # of the layer
-        restart  = Signal()
+        cause    = Signal(3)
         with m.If(counting):
             m.d.sync += self.cycles.eq(self.cycles + 1)
-        for name, one in [("cycles", counted), *((name, cause[name]) for name in _CAUSES)]:
-            with m.If(restart):
-                # Writing the counters of the layer before has taken a while.
-                m.d.sync += counts[name].eq(_WORDS if name in ("cycles", "layer_change") else 0)
-            with m.Elif(one):
-                m.d.sync += counts[name].eq(counts[name] + 1)
-        words = Signal(_COUNTERS)
-        m.d.comb += [words[name].eq(counts[name]) for name in ("cycles", *_CAUSES)]
         m.d.comb += [
-            self.counters.payload.data.eq(words.as_value().word_select(count[:3], 32)),
+            counter.phase.eq(self.phase),
+            counter.enable.eq(self.busy & ~counter.clear),
+            counter.cause.eq(cause),
+            counter.index.eq(count),
+            self.counters.payload.data.eq(counter.value),
             self.counters.payload.address.eq(
-                (index * isa.LAYER_ROWS + isa.COUNTER_ROW) * ROW_WORDS + count[:3]),
+                (index * isa.LAYER_ROWS + isa.COUNTER_ROW) * ROW_WORDS + (count - 1)[:3]),
         ]
 
         m.d.sync += count.eq(count + 1)
-        m.d.comb += [
-            self.load_row.eq(Mux(self.load_parameters, row, index * isa.LAYER_ROWS)),
-        ]
+        m.d.comb += self.load_row.eq(Mux(self.load_parameters, row, index * isa.LAYER_ROWS))
 
         def stop_if_aborted():
             with m.If(self.abort):
                 m.d.sync += count.eq(0)
                 m.next = "Stop"
 
-        changing = cause.layer_change
-        waiting  = [changing.eq(first_block), cause.parameters.eq(~first_block)]
-        m.d.comb += [self.busy.eq(1), counting.eq(1), counted.eq(1)]
+        waiting = cause.eq(Mux(first_block, CAUSES["layer_change"], CAUSES["parameters"]))
+        m.d.comb += [self.busy.eq(1), counting.eq(1), cause.eq(CAUSES["layer_change"])]
         with m.FSM(init="Idle"):
             with m.State("Idle"):
-                m.d.comb += [self.busy.eq(0), self.run.ready.eq(1), counting.eq(0), counted.eq(0)]
+                m.d.comb += [self.busy.eq(0), self.run.ready.eq(1), counting.eq(0)]
                 m.d.sync += [index.eq(self.run.payload.first),
                              last_index.eq(self.run.payload.last)]
                 with m.If(self.run.valid):
-                    m.d.sync += [self.cycles.eq(0), counts.eq(0)]
+                    m.d.sync += self.cycles.eq(0)
                     m.next = "Ask"
             with m.State("Ask"):
-                m.d.comb += [changing.eq(1), self.load.eq(1), nest.clear.eq(1)]
+                m.d.comb += [self.load.eq(1), nest.clear.eq(1)]
                 m.d.sync += first_block.eq(1)
                 m.next = "Load"
                 stop_if_aborted()
             with m.State("Load"):
-                m.d.comb += [changing.eq(1), nest.clear.eq(1)]
+                m.d.comb += nest.clear.eq(1)
                 m.d.sync += count.eq(0)
                 with m.If(~self.loading):
                     m.next = "Copy"
                 stop_if_aborted()
             with m.State("Copy"): # the last slice has not been written before the second cycle
-                m.d.comb += [changing.eq(1), copy.eq(1), self.entry.eq(count[:3]),
-                             self.zero.eq(1)]
+                m.d.comb += [copy.eq(1), self.entry.eq(count[:3]), self.zero.eq(1)]
                 m.d.sync += row.eq(kept.parameters)
                 with m.If(count == _ENTRIES + 2):
                     m.next = "Prepare"
                 stop_if_aborted()
             with m.State("Prepare"):
-                m.d.comb += changing.eq(1)
                 with m.If(~nest.has_next):
                     m.next = "Place"
                 with m.Elif(ends):
                     m.next = "Prime"
                 stop_if_aborted()
             with m.State("Prime"):
-                m.d.comb += [changing.eq(1), priming.eq(1)]
+                m.d.comb += priming.eq(1)
                 with m.If(ends & nest.last):
                     m.next = "Measure"
                 stop_if_aborted()
             with m.State("Measure"):
-                m.d.comb += [changing.eq(1), self.measured.eq(1)]
+                m.d.comb += self.measured.eq(1)
                 m.next = "Place"
                 stop_if_aborted()
             with m.State("Place"):
-                m.d.comb += [changing.eq(1), self.entry.eq(3)]
+                m.d.comb += self.entry.eq(3)
                 m.next = "Place Input"
                 stop_if_aborted()
             with m.State("Place Input"):
-                m.d.comb += [changing.eq(1), self.entry.eq(4), self.begin.eq(1)]
+                m.d.comb += [self.entry.eq(4), self.begin.eq(1)]
                 m.d.sync += pair.eq(0)
                 m.next = "Place Output"
                 stop_if_aborted()
             with m.State("Place Output"):
-                m.d.comb += [changing.eq(1), self.begin_output.eq(1)]
+                m.d.comb += self.begin_output.eq(1)
                 m.next = "Ask Parameters"
                 stop_if_aborted()
             with m.State("Ask Parameters"):
-                m.d.comb += [*waiting, self.load.eq(1), self.load_parameters.eq(1)]
+                m.d.comb += [waiting, self.load.eq(1), self.load_parameters.eq(1)]
                 m.d.sync += row.eq(row + 2)
                 m.next = "Load Parameters"
                 stop_if_aborted()
@@ -269,7 +257,7 @@ class FrameSequencer(wiring.Component):
                     m.next = "Turn"
                 stop_if_aborted()
             with m.State("Turn"):
-                m.d.comb += cause.requantise.eq(1)
+                m.d.comb += cause.eq(CAUSES["requantise"])
                 m.d.comb += [
                     self.take_second.eq((self.phase == 0) & pair),
                     self.make_second.eq(self.phase == 1),
@@ -282,7 +270,7 @@ class FrameSequencer(wiring.Component):
                     m.next = "Step"
                 stop_if_aborted()
             with m.State("Step"):
-                m.d.comb += [cause.steps.eq(1), stepping.eq(1)]
+                m.d.comb += [cause.eq(CAUSES["steps"]), stepping.eq(1)]
                 m.d.sync += count.eq(0)
                 with m.If(ends & nest.last):
                     with m.If(nest.final):
@@ -293,7 +281,7 @@ class FrameSequencer(wiring.Component):
                         m.next = "Turn"
                 stop_if_aborted()
             with m.State("Drain"):
-                m.d.comb += cause.parameters.eq(1)
+                m.d.comb += cause.eq(CAUSES["parameters"])
                 with m.If(count >= self.drain):
                     with m.If(~kept.shared):
                         m.next = "Ask Parameters"
@@ -301,23 +289,21 @@ class FrameSequencer(wiring.Component):
                         m.next = "Turn"
                 stop_if_aborted()
             with m.State("Finish"):
-                m.d.comb += changing.eq(1)
-                with m.If(count == self.drain):
+                with m.If((count >= self.drain) & ends):
                     m.d.sync += count.eq(0)
                     m.next = "Count"
                 stop_if_aborted()
             with m.State("Count"):
-                m.d.comb += [self.counters.valid.eq(1), counted.eq(0),
-                             counting.eq(index != last_index)]
-                with m.If(count == _WORDS - 1):
-                    m.d.comb += restart.eq(1)
+                m.d.comb += [counter.clear.eq(1), counter.preset.eq(index != last_index),
+                             counting.eq(index != last_index), self.counters.valid.eq(count != 0)]
+                with m.If(count == 2 * FRAME - 1):
                     m.d.sync += index.eq(index + 1)
                     m.next = "Ask"
                     with m.If(index == last_index):
                         m.next = "Idle"
                 stop_if_aborted()
             with m.State("Stop"):
-                m.d.comb += [counting.eq(0), counted.eq(0)]
+                m.d.comb += [counting.eq(0), counter.clear.eq(1)]
                 with m.If(count == self.drain):
                     m.next = "Idle"
         return m
