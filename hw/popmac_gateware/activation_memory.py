@@ -84,8 +84,9 @@ class ActivationMemory(wiring.Component):
     Timing
     ------
     ``window`` and ``taps`` follow ``request`` by :attr:`latency` cycles, ``planes`` by
-    :attr:`planes_latency`, which is less; one window per cycle. A request sees what was written :attr:`WRITE_TO_REQUEST` cycles before it or earlier, and
-    must not ask for what is written in the cycle after that.
+    :attr:`planes_latency`, which is less; one window per cycle. A request sees what was written
+    :attr:`WRITE_TO_REQUEST` cycles before it or earlier, and must not ask for what is written in
+    the cycle after that.
     """
 
     WRITE_TO_REQUEST = 0
