@@ -7,8 +7,9 @@ from amaranth.lib.wiring import connect
 
 from ..core import Core
 from ..link.uart import UART
-from ..primitives.pll import Pll
+from ..primitives.ice40 import is_ice40
 from ..stream import StreamRegister
+from .clock import BoardClock
 
 
 __all__ = ["Board"]
@@ -39,12 +40,12 @@ class Board(wiring.Component):
         m = Module()
         arch = self.arch
 
-        clock = platform.request(platform.default_clk, dir="-")
-        m.submodules.clock_buffer = clock_buffer = io.Buffer("i", clock)
-        m.submodules.pll = pll = Pll(from_hz=int(platform.default_clk_frequency),
-                                     to_hz=arch.clock_hz)
-        m.domains.sync = ClockDomain(reset_less=True)
-        m.d.comb += [pll.i.eq(clock_buffer.i), ClockSignal().eq(pll.o)]
+        m.submodules.clock = clock = BoardClock(arch.clock_hz)
+        m.domains.sync = ClockDomain(reset_less=not is_ice40(platform))
+        m.d.comb += [
+            ClockSignal().eq(clock.clock),
+            ResetSignal(allow_reset_less=True).eq(clock.reset),
+        ]
 
         pins = platform.request("uart", 0, dir="-")
         m.submodules.rx   = rx   = io.Buffer("i", pins.rx)

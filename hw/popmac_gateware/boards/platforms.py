@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from amaranth_boards.icebreaker import ICEBreakerPlatform
 from amaranth_boards.icepi_zero import IcepiZero1_3Platform
 from amaranth_boards.ulx3s import (
     ULX3S_12F_Platform,
@@ -39,4 +40,5 @@ BOARDS = {
     "ulx3s-85f":        Support(ULX3S_85F_Platform, "ulx3s"),
     "ulx3s-85f-binary": Support(ULX3S_85F_Platform, "ulx3s"),
     "icepi-zero":       Support(IcepiZero1_3Platform, "icepi-zero"),
+    "icebreaker":       Support(ICEBreakerPlatform, "ice40_generic"),
 }

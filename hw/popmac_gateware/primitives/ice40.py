@@ -8,7 +8,7 @@ from amaranth import *
 from amaranth.vendor import SiliconBluePlatform
 
 
-__all__ = ["is_ice40", "sb_spram256ka", "sb_mac16_bytes", "sb_mac16_words", "sb_pll40_core"]
+__all__ = ["is_ice40", "sb_spram256ka", "sb_mac16_bytes", "sb_mac16_words", "sb_pll40_pad"]
 
 
 def is_ice40(platform):
@@ -77,19 +77,20 @@ def sb_mac16_words(*, a, b, product):
                      TOPOUTPUT_SELECT=Const(3, 2), BOTOUTPUT_SELECT=Const(3, 2))
 
 
-def sb_pll40_core(*, reference, output, locked, divr, divf, divq, filter_range):
-    """The PLL, fed from the fabric, on a global clock network.
+def sb_pll40_pad(*, pad, output, locked, divr, divf, divq, filter_range):
+    """The PLL, fed from the pin beside it, on a global clock network.
 
     Parameters
     ----------
-    reference, output, locked : Value
+    pad : IOValue
+    output, locked : Value
     divr, divf, divq, filter_range : int
-        The frequency is that of the reference times ``divf + 1``, divided by ``divr + 1`` and by
+        The frequency is that of the pin times ``divf + 1``, divided by ``divr + 1`` and by
         ``2**divq``.
     """
-    return Instance("SB_PLL40_CORE",
+    return Instance("SB_PLL40_PAD",
         p_FEEDBACK_PATH="SIMPLE", p_PLLOUT_SELECT="GENCLK",
         p_DIVR=Const(divr, 4), p_DIVF=Const(divf, 7), p_DIVQ=Const(divq, 3),
         p_FILTER_RANGE=Const(filter_range, 3),
-        i_REFERENCECLK=reference, i_RESETB=Const(1), i_BYPASS=Const(0),
+        i_PACKAGEPIN=pad, i_RESETB=Const(1), i_BYPASS=Const(0),
         o_PLLOUTGLOBAL=output, o_LOCK=locked)

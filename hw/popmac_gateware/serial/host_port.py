@@ -26,7 +26,8 @@ class BytePort(wiring.Component):
     """Turns byte accesses of the host into accesses to words of 32 bits.
 
     Weights and rows of the program share a memory: rows are in its upper half. Weights and tables
-    cannot be read.
+    cannot be read. An access is made in the cycle after it was asked for, or later, so that no path
+    leads from one end of the link's logic through the memories to the other.
 
     Parameters
     ----------
@@ -68,15 +69,20 @@ class BytePort(wiring.Component):
         half = exact_log2(self.weight_depth // 2) + 2 # bits of an address in weights or program
 
         # Writes go first: a read waits for all that were accepted before it.
-        where     = Signal(ADDRESS)
-        is_table  = Signal()
-        requested = Signal()
+        where    = Signal(ADDRESS)
+        is_table = Signal()
+        writing, reading = Signal(), Signal()
+        arriving = Signal()
+        m.d.sync += [
+            writing.eq(self.write.valid & ~self.write.ready & ~reading),
+            reading.eq(self.read.valid & ~self.read.ready & ~self.write.valid & ~writing
+                       & ~arriving & ~self.data.valid),
+        ]
         m.d.comb += [
-            where.eq(Mux(self.write.valid, Cat(self.write.payload.space,
-                                               self.write.payload.address),
+            where.eq(Mux(writing, Cat(self.write.payload.space, self.write.payload.address),
                          self.read.payload.as_value())),
             is_table.eq((where.space == Space.WEIGHT) & where.address[half]),
-            *(access.payload.mask.eq(Mux(self.write.valid, 1 << where.address[:2], 0))
+            *(access.payload.mask.eq(Mux(writing & self.write.valid, 1 << where.address[:2], 0))
               for access in (self.activation, self.weight)),
             *(access.payload.data.eq(self.write.payload.data)
               for access in (self.activation, self.weight)),
@@ -87,29 +93,30 @@ class BytePort(wiring.Component):
             self.table_data.eq(self.write.payload.data),
         ]
         granted = Signal()
-        with m.If(requested):
+        with m.If(writing | reading):
             with m.If(where.space == Space.ACTIVATION):
                 m.d.comb += [self.activation.valid.eq(1), granted.eq(self.activation.ready)]
             with m.Elif(is_table):
-                m.d.comb += [self.table_write.eq(1), granted.eq(1)]
+                m.d.comb += [self.table_write.eq(writing), granted.eq(1)]
             with m.Else():
                 m.d.comb += [self.weight.valid.eq(1), granted.eq(self.weight.ready)]
 
-        lane      = Signal(2, reset_less=True)
-        from_data = Signal(reset_less=True) # activation memory
-        arriving  = Signal()
+        lane     = Signal(2, reset_less=True)
+        from_activations = Signal(reset_less=True)
         m.d.comb += [
-            requested.eq(self.write.valid | (self.read.valid & ~arriving & ~self.data.valid)),
-            self.write.ready.eq(granted),
-            self.read.ready.eq(granted & ~self.write.valid),
+            self.write.ready.eq(granted & writing),
+            self.read.ready.eq(granted & reading),
         ]
         m.d.sync += arriving.eq(self.read.valid & self.read.ready)
         with m.If(self.read.ready):
-            m.d.sync += [lane.eq(where.address[:2]), from_data.eq(where.space == Space.ACTIVATION)]
+            m.d.sync += [
+                lane.eq(where.address[:2]),
+                from_activations.eq(where.space == Space.ACTIVATION),
+            ]
         with m.If(arriving):
             m.d.sync += [
                 self.data.valid.eq(1),
-                self.data.payload.eq(Mux(from_data, self.activation_data, self.weight_data)
+                self.data.payload.eq(Mux(from_activations, self.activation_data, self.weight_data)
                                      .word_select(lane, 8)),
             ]
         with m.Elif(self.data.ready):
