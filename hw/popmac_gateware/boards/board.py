@@ -7,7 +7,6 @@ from amaranth.lib.wiring import connect
 
 from ..core import Core
 from ..link.uart import UART
-from ..primitives.ice40 import is_ice40
 from ..stream import StreamRegister
 from .clock import BoardClock
 
@@ -41,11 +40,10 @@ class Board(wiring.Component):
         arch = self.arch
 
         m.submodules.clock = clock = BoardClock(arch.clock_hz)
-        m.domains.sync = ClockDomain(reset_less=not is_ice40(platform))
-        m.d.comb += [
-            ClockSignal().eq(clock.clock),
-            ResetSignal(allow_reset_less=True).eq(clock.reset),
-        ]
+        m.domains.sync = ClockDomain(reset_less=not clock.has_reset(platform))
+        m.d.comb += ClockSignal().eq(clock.clock)
+        if clock.has_reset(platform):
+            m.d.comb += ResetSignal().eq(clock.reset)
 
         pins = platform.request("uart", 0, dir="-")
         m.submodules.rx   = rx   = io.Buffer("i", pins.rx)

@@ -36,8 +36,7 @@ class BoardClock(wiring.Component):
     -------
     clock : ``Out(1)``
     reset : ``Out(1)``
-        Constant 0 where the clock stands still until it is right: registers have their initial
-        values then.
+        See :meth:`has_reset`.
     """
 
     clock: Out(1)
@@ -46,6 +45,14 @@ class BoardClock(wiring.Component):
     def __init__(self, hz):
         self.hz = hz
         super().__init__()
+
+    @staticmethod
+    def has_reset(platform):
+        """Whether the clock moves before it is right, so that its domain needs the reset.
+
+        Otherwise registers still have their initial values then.
+        """
+        return is_ice40(platform)
 
     def elaborate(self, platform):
         m = Module()

@@ -1,15 +1,28 @@
 """What nextpnr found out about a routed design."""
 
+import json
+
+
 __all__ = ["clock_mhz", "critical_paths", "resources"]
 
 
-#: Name in the manifest -> cells of nextpnr-ecp5.
-_RESOURCES = {"lut4": "TRELLIS_COMB", "ff": "TRELLIS_FF", "ebr": "DP16KD", "dsp": "MULT18X18D"}
+def resources(report, family, netlist):
+    """Number of ``lut4``, ``ff``, ``ebr``, ``dsp`` and others that were used.
 
-
-def resources(report):
-    """Number of ``lut4``, ``ff``, ``ebr`` and ``dsp`` that a report counts."""
-    return {name: report["utilization"][cells]["used"] for name, cells in _RESOURCES.items()}
+    Parameters
+    ----------
+    report : dict
+        What nextpnr reports.
+    family : :class:`Family`
+    netlist : path-like
+        What Yosys wrote.
+    """
+    used = {name: report["utilization"][cells]["used"] for name, cells in family.resources.items()}
+    if family.flip_flops:
+        with open(netlist) as file:
+            cells = json.load(file)["modules"]["top"]["cells"]
+        used["ff"] = sum(cell["type"].startswith(family.flip_flops) for cell in cells.values())
+    return used
 
 
 def clock_mhz(report):

@@ -124,6 +124,11 @@ class Enframer(wiring.Component):
                     m.d.sync += escaped.eq(0)
                     m.d.comb += step.eq(1)
 
+        # What steps for a byte of the content, without a path from the frame check sequence.
+        content = self.i.payload.data
+        taken   = free & self.i.valid & ~self.i.payload.end \
+            & (escaped | ~((content == FLAG) | (content == ESCAPE)))
+
         m.d.comb += plain.eq(self.i.payload.data)
         m.d.comb += crc.data.eq(self.i.payload.data)
 
@@ -139,8 +144,8 @@ class Enframer(wiring.Component):
 
             with m.State("Content"):
                 m.d.comb += offered.eq(self.i.valid & ~self.i.payload.end)
-                m.d.comb += self.i.ready.eq(Mux(self.i.payload.end, 1, step))
-                m.d.comb += crc.valid.eq(step)
+                m.d.comb += self.i.ready.eq(Mux(self.i.payload.end, 1, taken))
+                m.d.comb += crc.valid.eq(taken)
                 m.d.comb += self.idle.eq(~self.i.valid & ~self.o.valid)
                 with m.If(self.i.valid & self.i.payload.end):
                     m.next = "Check"

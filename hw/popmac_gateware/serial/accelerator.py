@@ -56,6 +56,9 @@ class SerialAccelerator(wiring.Component):
     #: Cycles from the first sum of a pixel in front of the requantiser to its result at the writer.
     RESULT_LATENCY = SliceRequantizer.LATENCY + 1
 
+    #: Frames from a step to the one in which its first result is announced.
+    RESULT_FRAME   = 2 + (_FRAME - 1 + PairCells.LATENCY + RESULT_LATENCY) // _FRAME
+
     def __init__(self, arch):
         self.arch  = arch
         # Two frames, the products, eight sums, and until the writer has written two words.
@@ -128,13 +131,14 @@ class SerialAccelerator(wiring.Component):
             sequencer.descriptor.eq(read.data.as_value()),
         ]
 
-        # Frames on their way: the step of two frames ago is the one that is accumulated.
+        # Frames on their way: the step of two frames ago is the one that is accumulated, and its
+        # first result comes later by the latency of the cells and that of the results.
         phase   = sequencer.phase
         frame   = data.StructLayout({"step": 1, "group": group_layout()})
         current = Signal(frame)
         frames  = [current]
         m.d.comb += [current.step.eq(sequencer.step), current.group.eq(sequencer.group)]
-        for age in range(1, 4):
+        for age in range(1, self.RESULT_FRAME + 1):
             frames.append(Signal(frame, name=f"frame_{age}"))
             with m.If(phase == _FRAME - 1):
                 m.d.sync += frames[age].eq(frames[age - 1])
@@ -217,12 +221,15 @@ class SerialAccelerator(wiring.Component):
             cells.clear.eq(~sequencer.busy),
         ]
 
-        # Which of them is in front of the requantiser.
-        index  = Signal(range(2 * _COLUMNS))
-        active = Signal()
-        group  = Signal(group_layout())
-        with m.If(cells.captured):
-            m.d.sync += [index.eq(0), active.eq(1), group.eq(frames[3].group)]
+        # Which of them is in front of the requantiser, and which result behind it.
+        channel = Signal(range(_COLUMNS))
+        m.d.sync += channel.eq(Mux(cells.captured, 0, channel + 1))
+        captured = delay(m, cells.captured, self.RESULT_LATENCY, name="captured")
+        index    = Signal(range(2 * _COLUMNS))
+        active   = Signal()
+        group    = Signal(group_layout())
+        with m.If(captured):
+            m.d.sync += [index.eq(0), active.eq(1), group.eq(frames[-1].group)]
         with m.Else():
             m.d.sync += index.eq(index + 1)
             with m.If(index == 2 * _COLUMNS - 1):
@@ -233,7 +240,7 @@ class SerialAccelerator(wiring.Component):
             place.last.eq(index[:2] == _COLUMNS - 1),
             place.after.eq(Mux(~index[2] & group.pair, 0, group.next)),
             requantizer.sum.eq(cells.sum),
-            requantizer.channel.eq(Mux(cells.captured, 0, index + 1)),
+            requantizer.channel.eq(Mux(cells.captured, 0, channel + 1)),
             *(requantizer.clamp[name].eq(layer[name]) for name, _ in requantizer.clamp.shape()),
         ]
 
@@ -249,7 +256,7 @@ class SerialAccelerator(wiring.Component):
             read.addr.eq(Cat(requantizer.result ^ 0x80, layer.table)),
             read.en.eq(1),
             writer.result.eq(Mux(layer.use_table, read.data, result)),
-            writer.place.eq(delay(m, place, self.RESULT_LATENCY, name="place")),
+            writer.place.eq(place),
             writer.begin.eq(sequencer.begin_output),
             *(getattr(writer, name).eq(layer[name]) for name in (
                 "first_output", "after_column", "after_row", "after_block", "channels_log2")),

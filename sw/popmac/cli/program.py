@@ -40,8 +40,8 @@ def execute(options):
     try:
         manifest  = json.loads((folder / "manifest.json").read_text())
         built     = manifest["target"], manifest["fingerprint"]
-        bitstream = folder / "bitstream.bit"
-        bitstream.stat()
+        bitstream = Path(manifest["bitstream"]).name
+        (folder / bitstream).stat()
     except (OSError, ValueError, TypeError, KeyError):
         raise ToolError(f"there is no bitstream in {folder}; popmac build {arch.name}") from None
     wanted = arch.name, f"{arch.fingerprint(isa.ISA_VERSION):08x}"
@@ -50,7 +50,7 @@ def execute(options):
                         f"{' '.join(wanted)}; popmac build {arch.name}")
     Tools(native=options.tools == "native").run(
         "openFPGALoader", "--board", BOARDS[arch.name].loader,
-        "--write-flash" if options.flash else "--write-sram", "bitstream.bit",
+        "--write-flash" if options.flash else "--write-sram", bitstream,
         folder=folder, log=folder / "program.log", limit=_LIMIT)
     where = "flash" if options.flash else "the FPGA, until power is cut"
     if options.json:
