@@ -79,8 +79,8 @@ class ArchConfig:
             raise ValueError(f"engine must be one of {', '.join(ENGINES)}, not {self.engine!r}")
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name not in ("name", "engine") and (not isinstance(value, int) or isinstance(value, bool)
-                                         or value < 0):
+            if field.name not in ("name", "engine") and (
+                    not isinstance(value, int) or isinstance(value, bool) or value < 0):
                 raise ValueError(f"{field.name} must be a non-negative integer, not {value!r}")
         for name, valid, rule in [
             ("rows", self.rows >= 4 and _is_power_of_two(self.rows), "a power of two from 4 on"),

@@ -21,7 +21,8 @@ class Family:
     router, packer : str
         Programs that place and route, and that make the bitstream.
     options : callable
-        Arguments of the router that do not depend on the device or the seed, from platform and netlist.
+        Arguments of the router that do not depend on the device or the seed, from platform and
+        netlist.
     configuration : (str, str)
         Option of the router for what the packer reads, and the ending of its name.
     packing : tuple of str

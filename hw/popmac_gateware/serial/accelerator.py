@@ -53,8 +53,10 @@ class SerialAccelerator(wiring.Component):
         Nothing changes before the next transfer on ``host``, two cycles after the last one.
     """
 
-    #: Cycles from the first sum of a pixel in front of the requantiser to its result at the writer.
-    RESULT_LATENCY = SliceRequantizer.LATENCY + 1
+    #: Cycles from the first sum of a pixel in front of the requantiser to its result at the writer:
+    #: in the writer, the words of a group must not be complete when its free cycles begin, or the
+    #: second one would have to wait for those of the next group, in which there is another one.
+    RESULT_LATENCY = SliceRequantizer.LATENCY + 2
 
     #: Frames from a step to the one in which its first result is announced.
     RESULT_FRAME   = 2 + (_FRAME - 1 + PairCells.LATENCY + RESULT_LATENCY) // _FRAME
@@ -253,9 +255,9 @@ class SerialAccelerator(wiring.Component):
             write.addr.eq(host_port.table_address),
             write.data.eq(host_port.table_data),
             write.en.eq(host_port.table_write),
-            read.addr.eq(Cat(requantizer.result ^ 0x80, layer.table)),
+            read.addr.eq(Cat((requantizer.result ^ 0x80)[:8], layer.table)),
             read.en.eq(1),
-            writer.result.eq(Mux(layer.use_table, read.data, result)),
+            writer.result.eq(delay(m, Mux(layer.use_table, read.data, result), 1, name="final")),
             writer.place.eq(place),
             writer.begin.eq(sequencer.begin_output),
             *(getattr(writer, name).eq(layer[name]) for name in (

@@ -26,8 +26,8 @@ class BytePort(wiring.Component):
     """Turns byte accesses of the host into accesses to words of 32 bits.
 
     Weights and rows of the program share a memory: rows are in its upper half. Weights and tables
-    cannot be read. An access is made in the cycle after it was asked for, or later, so that no path
-    leads from one end of the link's logic through the memories to the other.
+    cannot be read. An access is made in the cycle after it was asked for, or later, and
+    acknowledged in the one after that, so that no path leads through here.
 
     Parameters
     ----------
@@ -72,11 +72,14 @@ class BytePort(wiring.Component):
         where    = Signal(ADDRESS)
         is_table = Signal()
         writing, reading = Signal(), Signal()
-        arriving = Signal()
+        granted  = Signal()
         m.d.sync += [
-            writing.eq(self.write.valid & ~self.write.ready & ~reading),
-            reading.eq(self.read.valid & ~self.read.ready & ~self.write.valid & ~writing
-                       & ~arriving & ~self.data.valid),
+            writing.eq(self.write.valid & Mux(writing, ~granted, ~self.write.ready & ~reading)),
+            reading.eq(self.read.valid & Mux(
+                reading, ~granted,
+                ~self.read.ready & ~self.write.valid & ~writing & ~self.data.valid)),
+            self.write.ready.eq(writing & granted),
+            self.read.ready.eq(reading & granted),
         ]
         m.d.comb += [
             where.eq(Mux(writing, Cat(self.write.payload.space, self.write.payload.address),
@@ -92,7 +95,6 @@ class BytePort(wiring.Component):
             self.table_address.eq(where.address),
             self.table_data.eq(self.write.payload.data),
         ]
-        granted = Signal()
         with m.If(writing | reading):
             with m.If(where.space == Space.ACTIVATION):
                 m.d.comb += [self.activation.valid.eq(1), granted.eq(self.activation.ready)]
@@ -101,19 +103,14 @@ class BytePort(wiring.Component):
             with m.Else():
                 m.d.comb += [self.weight.valid.eq(1), granted.eq(self.weight.ready)]
 
-        lane     = Signal(2, reset_less=True)
+        # The word arrives when the read is acknowledged.
+        lane = Signal(2, reset_less=True)
         from_activations = Signal(reset_less=True)
-        m.d.comb += [
-            self.write.ready.eq(granted & writing),
-            self.read.ready.eq(granted & reading),
+        m.d.sync += [
+            lane.eq(where.address[:2]),
+            from_activations.eq(where.space == Space.ACTIVATION),
         ]
-        m.d.sync += arriving.eq(self.read.valid & self.read.ready)
-        with m.If(self.read.ready):
-            m.d.sync += [
-                lane.eq(where.address[:2]),
-                from_activations.eq(where.space == Space.ACTIVATION),
-            ]
-        with m.If(arriving):
+        with m.If(self.read.valid & self.read.ready):
             m.d.sync += [
                 self.data.valid.eq(1),
                 self.data.payload.eq(Mux(from_activations, self.activation_data, self.weight_data)

@@ -166,8 +166,8 @@ class FrameSequencer(wiring.Component):
         with m.Elif(stepping & ends):
             m.d.sync += self.weight.eq(self.weight + self.level.weight)
 
-        # What each frame is for. The counters are written to memory and cleared in two frames, which
-        # are those of the next layer.
+        # What each frame is for. The counters are written to memory and cleared in two frames,
+        # which count for the next layer.
         m.submodules.counter = counter = FrameCounters()
         counting = Signal() # cycles of the run
         cause    = Signal(3)

@@ -19,6 +19,11 @@ _PAIR, _ARRAY, _BINARY = 9, 7, 4
 _DESCRIPTOR, _PARAMETERS = 9, 5
 
 
+#: Of the serial engine, in frames: from a block to the next, with the same parameters and with
+#: others; from the end of the layer before, or from the run command, to the first frame.
+_SHARED_BLOCK, _BLOCK, _FIRST_LAYER, _NEXT_LAYER = 10, 19, 37, 39
+
+
 def layer_change(unit, arch):
     """Cycles between the last step of a layer and the first step of the next."""
     skew  = arch.lanes // 2 - 1
@@ -35,6 +40,8 @@ def predict(plan, arch, *, begins=False):
     the last pixel does not wait for; the parameters of a block take a cycle per two channels, and
     are fetched ahead, but not those of a layer that ``begins`` a run.
     """
+    if arch.engine == "serial":
+        return _predict_serial(plan, begins)
     pixel  = max(plan.steps_per_pixel, plan.phases(arch))
     block  = plan.pixels_per_block * pixel
     blocks = plan.blocks
@@ -52,6 +59,18 @@ def predict(plan, arch, *, begins=False):
     else:
         time = max(blocks * block, (loads - ahead) * load + block)
     return change + time - (pixel - steps)
+
+
+def _predict_serial(plan, begins):
+    """Exactly: a frame of four cycles per step of one or two pixels of a row, and one for them."""
+    column = plan.loops["column"].count if "column" in plan.loops else 1
+    groups = plan.pixels_per_block // column * -(-column // 2) * plan.blocks
+    frames = groups * (plan.steps_per_pixel + 1)
+    if column > 1: # where the second pixel is has to be found out
+        frames += plan.steps_per_pixel + 1
+    frames += (plan.blocks - 1) * (_SHARED_BLOCK if plan.shared else _BLOCK) \
+        + (_FIRST_LAYER if begins else _NEXT_LAYER)
+    return 4 * frames
 
 
 assert isa.LEVELS[:3] == ("input_block", "kernel_column", "kernel_row")
