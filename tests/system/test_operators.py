@@ -18,7 +18,7 @@ DEVICE_OPERATORS = ["Conv2D", "DepthwiseConv2D", "FullyConnected", "Add", "Avera
                     "Relu6", "ReluN1To1", "Relu0To1", "LeakyRelu", "Logistic", "Tanh",
                     "HardSwish", "Quantize"]
 #: What takes units that the serial engine does not have.
-NOT_SERIAL       = {"MaxPool2D", "ReduceMax", "Maximum"}
+NOT_SERIAL       = {"MaxPool2D", "ReduceMax"}
 RESHAPES         = ["Reshape", "ExpandDims", "Squeeze"]
 
 
