@@ -26,8 +26,8 @@ class Verdict:
 
 
 #: Operators that make a code of one code.
-FUNCTIONS = ("HardSwish", "LeakyRelu", "Logistic", "Quantize", "Relu", "Relu0To1", "Relu6",
-             "ReluN1To1", "Tanh")
+FUNCTIONS = ("HardSwish", "LeakyRelu", "Logistic", "Lookup", "Quantize", "Relu", "Relu0To1",
+             "Relu6", "ReluN1To1", "Tanh")
 
 _KEEP = "keep it if speed matters little, or change the model"
 
