@@ -36,9 +36,11 @@ from .lowering.transpose_conv import lower_transpose_conv
 from .macs import node_macs
 from .passes.expand_operands import expand_operands
 from .passes.fold_pad import fold_pad
+from .passes.split_rounding import can_split, split_rounding
 from .passes.tile_rows import can_tile, tile_rows
 from .placement import FUNCTIONS, Verdict, place
 from .requantize import FitError
+from .rounding import cover_layer
 from .segments import cut
 from .storage import resolve_storage
 from .view import RESHAPES
@@ -133,7 +135,10 @@ def compile_graph(graph: Graph, arch: ArchConfig | str, *, fuse: bool = True) ->
                     for part in plan.split(weight_capacity(plan, arch), parameter_capacity(arch))]
             except FitError as error:
                 source = node.inputs[0]
-                if node.op in THRESHOLDS and storages[source].layout.bits \
+                if can_split(node) and (parts := _parts(graph, node)):
+                    graph = split_rounding(graph, node, parts)
+                    again = True
+                elif node.op in THRESHOLDS and storages[source].layout.bits \
                         and source not in as_bytes:
                     as_bytes.add(source) # the array may do
                     again = True
@@ -158,6 +163,15 @@ def compile_graph(graph: Graph, arch: ArchConfig | str, *, fuse: bool = True) ->
                 excluded[error.node] = Verdict(str(error), "use a smaller input or another target")
         except _TooLargeError as error:
             excluded[error.node] = Verdict(str(error), "use a smaller model or a larger target")
+
+
+def _parts(graph, node):
+    """How many parts a layer takes whose rounding has no fit; 0 if more would not help."""
+    try:
+        parts = len(cover_layer(graph, node))
+    except FitError:
+        return 0
+    return parts if parts > 1 else 0 # what has a fit has failed for another reason
 
 
 class _TooLargeError(Exception):

@@ -1,6 +1,7 @@
 """How the reference rounds the sums of a layer, and which sums there can be."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,12 @@ from ..golden.arithmetic import (
 )
 from ..golden.layers.pooling import mean_multiplier
 from ..golden.single import multiply_codes, scale_codes
+from .cover import fit_cover
 from .requantize import FitError, fit
 
 
-__all__ = ["Rounding", "average_rounding", "convolution_rounding", "fit_average", "fit_layer",
-           "fit_mean", "fit_product", "fit_real_average", "fully_connected_rounding",
+__all__ = ["Rounding", "average_rounding", "convolution_rounding", "cover_layer", "fit_average",
+           "fit_layer", "fit_mean", "fit_product", "fit_real_average", "fully_connected_rounding",
            "layer_rounding", "mean_rounding", "single_rounding", "static_range"]
 
 
@@ -63,6 +65,26 @@ class Rounding:
             With all channels that have no fit.
         """
         acc_low, acc_high = np.atleast_1d(acc_low), np.atleast_1d(acc_high)
+        return self._first(fit, acc_low, acc_high)
+
+    def cover(self, acc_low, acc_high):
+        """Requantiser parameters of layers whose greatest result is the reference's.
+
+        Returns
+        -------
+        list of Requantization
+            As :func:`popmac.compiler.cover.fit_cover` makes it.
+
+        Raises
+        ------
+        FitError
+            With all channels for which there are none.
+        """
+        acc_low, acc_high = np.atleast_1d(acc_low), np.atleast_1d(acc_high)
+        return self._first(fit_cover, acc_low, acc_high)
+
+    def _first(self, make, acc_low, acc_high):
+        """What ``make`` finds with the first zero point that it finds anything with."""
         beyond = (acc_low < -self.limit) | (acc_high > self.limit)
         if np.any(beyond):
             raise FitError(np.flatnonzero(beyond), "sums overflow in the reference")
@@ -70,8 +92,8 @@ class Rounding:
         errors = []
         for zero_point in (self.zero_point, middle, (self.zero_point + middle) // 2):
             try:
-                return fit(self.reference, acc_low, acc_high, self.ratio, zero_point=zero_point,
-                           low=self.low, high=self.high)
+                return make(self.reference, acc_low, acc_high, self.ratio, zero_point=zero_point,
+                            low=self.low, high=self.high)
             except FitError as error:
                 errors.append(error)
         raise min(errors, key=lambda error: len(error.channels))
@@ -271,8 +293,35 @@ def fit_layer(graph, node):
     FitError
         With all channels that have no fit.
     """
+    if part := node.attrs.get("part"):
+        return cover_layer(graph, node)[part[0]]
     rounding, low, high = layer_rounding(graph, node)
     return rounding.fit(low, high)
+
+
+def cover_layer(graph, node):
+    """Requantiser parameters of all parts of a layer that rounds in single precision.
+
+    Returns
+    -------
+    sequence of Requantization
+
+    Raises
+    ------
+    FitError
+        With all channels for which there are none.
+    """
+    rounding, low, high = layer_rounding(graph, node)
+    return _cover(rounding.ratio.astype(np.float32).tobytes(), rounding.zero_point,
+                  low.tobytes(), high.tobytes())
+
+
+@lru_cache(maxsize=64)
+def _cover(multiplier, zero_point, low, high):
+    """Once for all parts of a layer: it takes long."""
+    low, high = (np.frombuffer(data, np.int64) for data in (low, high))
+    return tuple(single_rounding(np.frombuffer(multiplier, np.float32), zero_point)
+                 .cover(low, high))
 
 
 def layer_rounding(graph, node):

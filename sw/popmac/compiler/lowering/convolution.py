@@ -181,7 +181,7 @@ def array_plan(graph, node, arch, *, source, target, kernel, fitted, words, stri
         node=node.name, op=node.op, source=node.inputs[0], target=node.output,
         first_row=-before[0], first_column=-before[1] * source.pixel_bytes,
         padding=zero, zero_point=fitted.zero_point, low=int(low), high=int(high),
-        group=target.group, macs=macs, **fields)
+        group=target.group, macs=0 if node.attrs.get("part", (0, 1))[0] else macs, **fields)
 
 
 def convolution_plan(graph, node, arch, *, source, target, kernel, strides, dilation, before, macs):
