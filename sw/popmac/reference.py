@@ -118,7 +118,7 @@ class QonnxReference:
     data : bytes
         Contents of the file.
     graph : Graph
-        What :func:`load_qonnx` made of it: says which codes stand for the executor's values.
+        What :func:`load_onnx` made of it: says which codes stand for the executor's values.
 
     Raises
     ------

@@ -13,7 +13,12 @@ from .cycles import predict
 from .emit import emit, parameter_capacity, weight_capacity
 from .lowering.convolution import lower_conv_2d, lower_fully_connected
 from .lowering.depthwise import lower_depthwise_conv_2d
-from .lowering.elementwise import lower_maximum, lower_product, lower_sum
+from .lowering.elementwise import (
+    lower_maximum,
+    lower_product,
+    lower_sum,
+    lower_sum_codes,
+)
 from .lowering.function import lower_function
 from .lowering.movement import (
     can_copy,
@@ -36,11 +41,11 @@ from .lowering.transpose_conv import lower_transpose_conv
 from .macs import node_macs
 from .passes.expand_operands import expand_operands
 from .passes.fold_pad import fold_pad
-from .passes.split_rounding import can_split, split_rounding
+from .passes.split_halves import can_split, halves, split_halves
 from .passes.tile_rows import can_tile, tile_rows
 from .placement import FUNCTIONS, Verdict, place
 from .requantize import FitError
-from .rounding import cover_layer
+from .rounding import fit_layer
 from .segments import cut
 from .storage import resolve_storage
 from .view import RESHAPES
@@ -76,6 +81,7 @@ LOWERINGS = {
     "Sub":                   _lower_arithmetic(lower_sum),
     "Mul":                   _lower_arithmetic(lower_product),
     "Maximum":               lower_maximum,
+    "SumCodes":              lower_sum_codes,
     "Broadcast":             lower_broadcast,
     **dict.fromkeys(FUNCTIONS, lower_function),
     "Concatenation":         lower_concatenation,
@@ -135,9 +141,8 @@ def compile_graph(graph: Graph, arch: ArchConfig | str, *, fuse: bool = True) ->
                     for part in plan.split(weight_capacity(plan, arch), parameter_capacity(arch))]
             except FitError as error:
                 source = node.inputs[0]
-                if can_split(node) and (parts := _parts(graph, node)):
-                    graph = split_rounding(graph, node, parts)
-                    again = True
+                if can_split(node) and _halves_fit(graph, node):
+                    graph, again = split_halves(graph, node), True
                 elif node.op in THRESHOLDS and storages[source].layout.bits \
                         and source not in as_bytes:
                     as_bytes.add(source) # the array may do
@@ -165,13 +170,14 @@ def compile_graph(graph: Graph, arch: ArchConfig | str, *, fuse: bool = True) ->
             excluded[error.node] = Verdict(str(error), "use a smaller model or a larger target")
 
 
-def _parts(graph, node):
-    """How many parts a layer takes whose rounding has no fit; 0 if more would not help."""
+def _halves_fit(graph, node):
+    """Whether there are requantiser parameters for both halves of a layer."""
     try:
-        parts = len(cover_layer(graph, node))
+        for half in halves(node):
+            fit_layer(graph, half)
     except FitError:
-        return 0
-    return parts if parts > 1 else 0 # what has a fit has failed for another reason
+        return False
+    return True
 
 
 class _TooLargeError(Exception):

@@ -253,6 +253,7 @@ _CHECKS = {
     "TransposeConv":         _check_transpose_conv,
     "Broadcast":             _check_broadcast,
     "Maximum":               _check_pair,
+    "SumCodes":              _check_pair,
     **dict.fromkeys(("Add", "Sub", "Mul"), _check_arithmetic),
     **dict.fromkeys(FUNCTIONS, lambda graph, node: None),
     "Concatenation":         _check_concatenation,

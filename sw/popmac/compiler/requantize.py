@@ -26,7 +26,7 @@ from ..errors import PopmacError
 from ..isa import ChannelParameters
 
 
-__all__ = ["FitError", "Requantization", "check_fields", "fit", "prove", "reached", "thresholds"]
+__all__ = ["FitError", "Requantization", "fit", "prove"]
 
 
 def _bits(name):
@@ -153,35 +153,35 @@ def fit(reference, acc_low, acc_high, ratio, *, zero_point, low, high):
     if np.any(wide := acc_high[pending] - acc_low[pending] >= 2**ACCUMULATOR_BITS):
         raise FitError(pending[wide], f"sums do not fit in {ACCUMULATOR_BITS} bits")
     codes      = np.arange(low + 1, high + 1)
-    limits     = thresholds(reference, acc_low[pending], acc_high[pending], pending, codes)
+    thresholds = _thresholds(reference, acc_low[pending], acc_high[pending], pending, codes)
     for fraction in (None, *ORIGINS):
         if not pending.size:
             break
-        origin  = _origin(limits, acc_low[pending], acc_high[pending], fraction)
+        origin  = _origin(thresholds, acc_low[pending], acc_high[pending], fraction)
         least, greatest = acc_low[pending] - origin, acc_high[pending] - origin
-        regions = _regions(limits - origin[:, None], least, greatest, codes - zero_point)
+        regions = _regions(thresholds - origin[:, None], least, greatest, codes - zero_point)
         narrow  = (least >= ACCUMULATOR_MIN) & (greatest <= ACCUMULATOR_MAX)
         result.origin[pending] = origin
         found   = _search(regions, np.flatnonzero(narrow), pending, ratio, result)
-        pending, limits = pending[~found], limits[~found]
+        pending, thresholds = pending[~found], thresholds[~found]
     if pending.size:
         raise FitError(pending, "no multiplier and offsets round as the reference does")
     prove(result, reference, acc_low, acc_high, low=low, high=high)
     return result
 
 
-def _origin(limits, acc_low, acc_high, fraction):
+def _origin(thresholds, acc_low, acc_high, fraction):
     """Where the sign shall change: at a ``fraction`` of the way through the thresholds, or 0."""
     if fraction is None:
         return np.zeros_like(acc_low)
     # Those that are in the range come after those that it begins above.
-    begin = np.sum(limits <= acc_low[:, None], axis=1)
-    end   = np.sum(limits <= acc_high[:, None], axis=1)
+    begin = np.sum(thresholds <= acc_low[:, None], axis=1)
+    end   = np.sum(thresholds <= acc_high[:, None], axis=1)
     index = begin + ((end - begin - 1) * fraction).astype(np.int64)
-    return limits[np.arange(len(limits)), index]
+    return thresholds[np.arange(len(thresholds)), index]
 
 
-def thresholds(reference, acc_low, acc_high, channel, codes):
+def _thresholds(reference, acc_low, acc_high, channel, codes):
     """Least accumulator with a result of at least each code, by bisection.
 
     ``acc_high + 1`` where there is none. Shape (channels, codes).
@@ -228,14 +228,14 @@ class _Region:
         return lower[rows, least], upper[rows, greatest], least, greatest
 
 
-def _regions(limits, acc_low, acc_high, codes):
+def _regions(thresholds, acc_low, acc_high, codes):
     """The accumulators from 0 up, and those below."""
     regions = []
     for first, last in ((np.maximum(acc_low, 0), acc_high), (acc_low, np.minimum(acc_high, -1))):
         first, last = first[:, None], last[:, None]
         exists = first <= last
-        regions.append(_Region(np.maximum(limits, first), np.minimum(limits - 1, last),
-                               exists & (limits <= last), exists & (limits > first),
+        regions.append(_Region(np.maximum(thresholds, first), np.minimum(thresholds - 1, last),
+                               exists & (thresholds <= last), exists & (thresholds > first),
                                codes))
     return regions
 
@@ -315,31 +315,6 @@ def prove(requantization, reference, acc_low, acc_high, *, low, high):
         parameters or accumulators do not fit in the hardware's widths.
     """
     acc_low, acc_high = np.atleast_1d(acc_low), np.atleast_1d(acc_high)
-    check_fields(requantization, acc_low, acc_high)
-    origin   = requantization.origin
-    positive, negative = requantization.offset_positive, requantization.offset_negative
-    codes   = np.arange(low + 1, high + 1)
-    channel = np.arange(len(acc_low))[:, None]
-    agrees  = (reference(acc_low, channel[:, 0]) >= low) \
-        & (reference(acc_high, channel[:, 0]) <= high)
-    # From here on, accumulators are those of the hardware.
-    acc_low, acc_high = acc_low - origin, acc_high - origin
-    for offset, first, last in ((positive, np.maximum(acc_low, 0), acc_high),
-                                (negative, acc_low, np.minimum(acc_high, -1))):
-        first, last = first[:, None], last[:, None]
-        least  = reached(requantization, offset, codes, first, last)
-        at     = np.minimum(least, np.maximum(last, first)) + origin[:, None]
-        before = np.maximum(least - 1, first) + origin[:, None]
-        at     = reference(at, channel) >= codes
-        before = reference(before, channel) >= codes
-        right   = (at | (least > last)) & (~before | (least <= first))
-        agrees &= np.all(right | (first > last), axis=1)
-    if not np.all(agrees):
-        raise FitError(np.flatnonzero(~agrees), "the fit differs from the reference")
-
-
-def check_fields(requantization, acc_low, acc_high):
-    """Raise :class:`FitError` for parameters or accumulators that do not fit in the hardware."""
     multiplier, shift = requantization.multiplier, requantization.shift
     positive, negative = requantization.offset_positive, requantization.offset_negative
 
@@ -356,25 +331,25 @@ def check_fields(requantization, acc_low, acc_high):
     if np.any(wide):
         raise FitError(np.flatnonzero(wide), f"sums do not fit in {ACCUMULATOR_BITS} bits")
 
-
-def reached(requantization, offset, codes, first, last):
-    """Least accumulator of the hardware from ``first`` on with a result of at least each code.
-
-    Parameters
-    ----------
-    requantization : Requantization
-    offset : ndarray of int64 (channels,)
-        The one of the two that serves ``first`` to ``last``.
-    codes : ndarray of int (codes,)
-    first, last : ndarray of int (channels, 1)
-
-    Returns
-    -------
-    ndarray of int64 (channels, codes)
-        ``last + 1`` where there is none, but never below ``first``.
-    """
-    shift, multiplier = requantization.shift[:, None], requantization.multiplier[:, None]
-    missing = ((codes - requantization.zero_point) << shift) - offset[:, None]
-    least   = np.where(multiplier > 0, -(-missing // np.maximum(multiplier, 1)),
-                       np.where(missing <= 0, first, last + 1))
-    return np.clip(least, first, np.maximum(last + 1, first))
+    codes   = np.arange(low + 1, high + 1)
+    channel = np.arange(len(multiplier))[:, None]
+    agrees  = (reference(acc_low, channel[:, 0]) >= low) \
+        & (reference(acc_high, channel[:, 0]) <= high)
+    # From here on, accumulators are those of the hardware.
+    acc_low, acc_high = acc_low - origin, acc_high - origin
+    for offset, first, last in ((positive, np.maximum(acc_low, 0), acc_high),
+                                (negative, acc_low, np.minimum(acc_high, -1))):
+        first, last = first[:, None], last[:, None]
+        missing = ((codes - requantization.zero_point) << shift[:, None]) - offset[:, None]
+        divisor = np.maximum(multiplier, 1)[:, None]
+        reached = np.where(multiplier[:, None] > 0, -(-missing // divisor),
+                           np.where(missing <= 0, first, last + 1))
+        reached = np.clip(reached, first, np.maximum(last + 1, first))
+        at     = np.minimum(reached, np.maximum(last, first)) + origin[:, None]
+        before = np.maximum(reached - 1, first) + origin[:, None]
+        at     = reference(at, channel) >= codes
+        before = reference(before, channel) >= codes
+        right   = (at | (reached > last)) & (~before | (reached <= first))
+        agrees &= np.all(right | (first > last), axis=1)
+    if not np.all(agrees):
+        raise FitError(np.flatnonzero(~agrees), "the fit differs from the reference")

@@ -1,7 +1,6 @@
 """How the reference rounds the sums of a layer, and which sums there can be."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,12 @@ from ..golden.arithmetic import (
     single_multiplier,
 )
 from ..golden.layers.pooling import mean_multiplier
-from ..golden.single import multiply_codes, scale_codes
-from .cover import fit_cover
+from ..golden.single import half_codes, multiply_codes, scale_codes
 from .requantize import FitError, fit
 
 
-__all__ = ["Rounding", "average_rounding", "convolution_rounding", "cover_layer", "fit_average",
-           "fit_layer", "fit_mean", "fit_product", "fit_real_average", "fully_connected_rounding",
+__all__ = ["Rounding", "average_rounding", "convolution_rounding", "fit_average", "fit_layer",
+           "fit_mean", "fit_product", "fit_real_average", "fully_connected_rounding",
            "layer_rounding", "mean_rounding", "single_rounding", "static_range"]
 
 
@@ -65,26 +63,6 @@ class Rounding:
             With all channels that have no fit.
         """
         acc_low, acc_high = np.atleast_1d(acc_low), np.atleast_1d(acc_high)
-        return self._first(fit, acc_low, acc_high)
-
-    def cover(self, acc_low, acc_high):
-        """Requantiser parameters of layers whose greatest result is the reference's.
-
-        Returns
-        -------
-        list of Requantization
-            As :func:`popmac.compiler.cover.fit_cover` makes it.
-
-        Raises
-        ------
-        FitError
-            With all channels for which there are none.
-        """
-        acc_low, acc_high = np.atleast_1d(acc_low), np.atleast_1d(acc_high)
-        return self._first(fit_cover, acc_low, acc_high)
-
-    def _first(self, make, acc_low, acc_high):
-        """What ``make`` finds with the first zero point that it finds anything with."""
         beyond = (acc_low < -self.limit) | (acc_high > self.limit)
         if np.any(beyond):
             raise FitError(np.flatnonzero(beyond), "sums overflow in the reference")
@@ -92,8 +70,8 @@ class Rounding:
         errors = []
         for zero_point in (self.zero_point, middle, (self.zero_point + middle) // 2):
             try:
-                return make(self.reference, acc_low, acc_high, self.ratio, zero_point=zero_point,
-                            low=self.low, high=self.high)
+                return fit(self.reference, acc_low, acc_high, self.ratio, zero_point=zero_point,
+                           low=self.low, high=self.high)
             except FitError as error:
                 errors.append(error)
         raise min(errors, key=lambda error: len(error.channels))
@@ -109,7 +87,7 @@ def _rescaling(mantissa, exponent, ratio, zero_point, low, high):
                     limit=INT32.max >> np.maximum(exponent, 0))
 
 
-def single_rounding(multiplier, zero_point):
+def single_rounding(multiplier, zero_point, half=None):
     """Rounding by one multiplication in single precision.
 
     Parameters
@@ -117,13 +95,19 @@ def single_rounding(multiplier, zero_point):
     multiplier : ndarray of float32, shape (channels,)
     zero_point : int
         Of the output.
+    half : {0, 1, None}
+        As :func:`popmac.golden.single.half_codes` takes it.
     """
-    def reference(acc, channel):
-        return scale_codes(acc, multiplier[channel], zero_point).astype(np.int64)
+    ends  = half_codes(np.array([-128, 127], np.int8), zero_point, half)
+    middle = zero_point if half is None else (zero_point - 128) // 2 + 64
+    ratio = multiplier.astype(np.float64) / (1 if half is None else 2)
 
-    return Rounding(reference=reference, ratio=multiplier.astype(np.float64),
-                    zero_point=zero_point, low=-128, high=127,
-                    limit=np.full(multiplier.shape, INT32.max))
+    def reference(acc, channel):
+        codes = scale_codes(acc, multiplier[channel], zero_point)
+        return half_codes(codes, zero_point, half).astype(np.int64)
+
+    return Rounding(reference=reference, ratio=ratio, zero_point=middle, low=int(ends[0]),
+                    high=int(ends[1]), limit=np.full(multiplier.shape, INT32.max))
 
 
 def convolution_rounding(x_scale, weight_scales, scale, zero_point, activation="none"):
@@ -293,35 +277,8 @@ def fit_layer(graph, node):
     FitError
         With all channels that have no fit.
     """
-    if part := node.attrs.get("part"):
-        return cover_layer(graph, node)[part[0]]
     rounding, low, high = layer_rounding(graph, node)
     return rounding.fit(low, high)
-
-
-def cover_layer(graph, node):
-    """Requantiser parameters of all parts of a layer that rounds in single precision.
-
-    Returns
-    -------
-    sequence of Requantization
-
-    Raises
-    ------
-    FitError
-        With all channels for which there are none.
-    """
-    rounding, low, high = layer_rounding(graph, node)
-    return _cover(rounding.ratio.astype(np.float32).tobytes(), rounding.zero_point,
-                  low.tobytes(), high.tobytes())
-
-
-@lru_cache(maxsize=64)
-def _cover(multiplier, zero_point, low, high):
-    """Once for all parts of a layer: it takes long."""
-    low, high = (np.frombuffer(data, np.int64) for data in (low, high))
-    return tuple(single_rounding(np.frombuffer(multiplier, np.float32), zero_point)
-                 .cover(low, high))
 
 
 def layer_rounding(graph, node):
@@ -334,7 +291,8 @@ def layer_rounding(graph, node):
     zero    = int(output.zero_point[0])
     if node.attrs.get("rounding") == "single":
         rounding = single_rounding(
-            single_multiplier(x.scale[0], scales, divisor=output.scale[0]), zero)
+            single_multiplier(x.scale[0], scales, divisor=output.scale[0]), zero,
+            node.attrs.get("half"))
     else:
         make = fully_connected_rounding if node.op == "FullyConnected" else convolution_rounding
         rounding = make(x.scale[0], scales, output.scale[0], zero, node.attrs["activation"])

@@ -8,8 +8,8 @@ roundings as soon as a zero point enters in floating point.
 import numpy as np
 
 
-__all__ = ["add_codes", "average_codes", "multiply_add", "multiply_codes", "round_even",
-           "scale_codes", "softmax_codes"]
+__all__ = ["add_codes", "average_codes", "half_codes", "multiply_add", "multiply_codes",
+           "round_even", "scale_codes", "softmax_codes"]
 
 
 def round_even(values, zero_point=0):
@@ -31,6 +31,26 @@ def scale_codes(sums, multiplier, zero_point):
     """
     with np.errstate(over="ignore"):
         return round_even(np.asarray(sums).astype(np.float32) * multiplier, zero_point)
+
+
+def half_codes(codes, zero_point, half):
+    """How many codes of a parity are reached, less 64; all ``codes`` if ``half`` is ``None``.
+
+    The sum of both halves is the code again.
+
+    Parameters
+    ----------
+    codes : ndarray of int8
+    zero_point : int
+        Parities are those of the codes less this.
+    half : {0, 1, None}
+        Count codes from -127 on that are even, or odd.
+    """
+    if half is None:
+        return codes
+    steps = (np.arange(-128, 128) - zero_point) % 2 == half
+    steps[0] = False # the lowest code is always reached
+    return (np.cumsum(steps) - 64)[codes.astype(np.int64) + 128].astype(np.int8)
 
 
 def multiply_add(a, b, c):

@@ -13,7 +13,7 @@ from ..single import add_codes, multiply_codes
 from .registry import operator
 
 
-__all__ = ["add", "maximum", "minimum", "mul", "prelu", "sub", "sum_multipliers"]
+__all__ = ["add", "maximum", "minimum", "mul", "prelu", "sub", "sum_codes", "sum_multipliers"]
 
 
 def sum_multipliers(first, second, output):
@@ -90,6 +90,12 @@ def minimum(output, first, second):
 def maximum(output, first, second):
     """Greater code. TensorFlow Lite's ``reference_ops::MaximumMinimumBroadcastSlow``."""
     return np.maximum(first.values, second.values)
+
+
+@operator("SumCodes", "int8 int8 -> int8")
+def sum_codes(output, first, second):
+    """Sum of the codes as they are; see :func:`popmac.golden.single.half_codes`."""
+    return saturate(first.values.astype(np.int64) + second.values, np.int8)
 
 
 @operator("Prelu", "int8 int8 -> int8")
