@@ -83,9 +83,10 @@ class ActivationMemory(wiring.Component):
 
     Timing
     ------
-    ``window``, ``taps`` and ``planes`` follow ``request`` by :attr:`latency` cycles; one window per
-    cycle. A request sees what was written :attr:`WRITE_TO_REQUEST` cycles before it or earlier, and
-    must not ask for what is written in the cycle after that.
+    ``window`` and ``taps`` follow ``request`` by :attr:`latency` cycles, ``planes`` by
+    :attr:`planes_latency`, which is less; one window per cycle. A request sees what was written
+    :attr:`WRITE_TO_REQUEST` cycles before it or earlier, and must not ask for what is written in
+    the cycle after that.
     """
 
     WRITE_TO_REQUEST = 0
@@ -94,6 +95,7 @@ class ActivationMemory(wiring.Component):
         self.arch    = arch
         self.stages  = -(-exact_log2(arch.rows) // 2) # of the rotator, two bits each
         self.latency = 2 + BlockRam.LATENCY + max(1 + self.stages, _BANK_BITS)
+        self.planes_latency = 2 + BlockRam.LATENCY + 1
         super().__init__({
             "write":   In(activation_write_layout(arch)),
             "request": In(window_request_layout(arch)),
@@ -195,15 +197,14 @@ class ActivationMemory(wiring.Component):
 
         # The words of planes: each from its bank.
         for plane in range(self.arch.planes):
-            where = Signal(_BANK_BITS, name=f"plane_from_{plane}", reset_less=True)
+            where  = Signal(_BANK_BITS, name=f"plane_from_{plane}", reset_less=True)
             chosen = Signal(8 * rows, name=f"plane_{plane}", reset_less=True)
             apart  = delay(m, (self.plane_words * plane)[:_BANK_BITS], 1, name=f"apart_{plane}")
             m.d.sync += [
                 where.eq(s3_word + apart),
                 chosen.eq(Array(w.as_value() for w in bank_words)[where]),
             ]
-            m.d.comb += self.planes[plane].eq(
-                delay(m, chosen, self.latency - (2 + BlockRam.LATENCY + 1), name=f"late_{plane}"))
+            m.d.comb += self.planes[plane].eq(chosen)
 
         # Cycles 5 and 6: rotate by the offset, in stages; at last, pad.
         inside = Signal(rows, reset_less=True)

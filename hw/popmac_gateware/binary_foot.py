@@ -6,7 +6,6 @@ from amaranth.lib.wiring import In, Out
 
 from .binary_cell import count_width
 from .pipeline import delay
-from .tile import Tile
 
 
 __all__ = ["BinaryFoot", "BINARY_SUM_BITS", "MAX_PLANE_BITS_LOG2", "plane_bits_log2"]
@@ -34,7 +33,6 @@ class BinaryFoot(wiring.Component):
     Members
     -------
     counts : ``In(ArrayLayout(count_width(arch), planes))``
-        :attr:`COUNTS_LEAD` cycles ahead of ``valid``, ``first`` and ``last``.
     valid, first, double, last : ``In(1)``
         Accumulate; begin anew; add to twice the sums so far; the sums are complete with this step.
     plane_bits_log2 : ``In(range(MAX_PLANE_BITS_LOG2 + 1))``
@@ -46,8 +44,6 @@ class BinaryFoot(wiring.Component):
         the sum of a pixel is that of its last plane. ``last`` must not come again before the last
         one of them.
     """
-
-    COUNTS_LEAD = 1 + Tile.PSUM_DELAY - Tile.COUNT_DELAY
 
     def __init__(self, arch):
         self.arch = arch
@@ -64,7 +60,6 @@ class BinaryFoot(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         planes  = self.arch.planes
-        counts  = delay(m, self.counts, self.COUNTS_LEAD, name="counts")
         capture = delay(m, self.last, 1, name="capture")
         turn    = Signal(range(self.arch.phases), reset_less=True)
         shift   = Signal()
@@ -94,7 +89,7 @@ class BinaryFoot(wiring.Component):
                                  name=f"held_{plane}", reset_less=True)
             so_far      = Mux(self.double, accumulator << 1, accumulator)
             with m.If(self.valid):
-                m.d.sync += accumulator.eq(Mux(self.first, 0, so_far) + counts[plane])
+                m.d.sync += accumulator.eq(Mux(self.first, 0, so_far) + self.counts[plane])
             if plane == 0 and most:
                 following = following + Mux(more, held << 1, 0)
             with m.If(capture):

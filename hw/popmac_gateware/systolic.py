@@ -66,7 +66,7 @@ class SystolicArray(wiring.Component):
         whichever is not 0, and ``a1`` must be 0.
     binary : ``In(1)``
         The sums are those of the binary engine: numbers of equal bits, those of plane ``p`` for
-        ``phases`` cycles, ``1 + p * phases`` cycles behind where those of the array would be.
+        ``phases`` cycles, from ``1 + p * phases`` cycles after :attr:`binary_latency` on.
         Constant during a layer.
     plane_bits_log2 : ``In(range(MAX_PLANE_BITS_LOG2 + 1))``
         See :class:`BinaryFoot`.
@@ -75,7 +75,8 @@ class SystolicArray(wiring.Component):
 
     Timing
     ------
-    A step shows in the sums of column ``c`` :attr:`latency` ``+ c // 2`` cycles after it entered.
+    A step shows in the sums of column ``c`` :attr:`latency` ``+ c // 2`` cycles after it entered;
+    in those of the binary engine it does so earlier.
     A write has taken effect after ``rows // 2 + columns // 2 + 1`` cycles.
     """
 
@@ -84,6 +85,7 @@ class SystolicArray(wiring.Component):
     def __init__(self, arch):
         self.arch    = arch
         self.latency = arch.rows // 2 + Tile.PSUM_DELAY + 2
+        self.binary_latency = arch.rows // 2 + Tile.COUNT_DELAY + 1
         super().__init__({
             "address": In(weight_address_layout(arch)),
             "step":    In(step_layout(arch)),
@@ -149,10 +151,14 @@ class SystolicArray(wiring.Component):
             m.d.sync += following.eq(correction + square.product)
             correction = following
 
-        valid = delay(m, self.step.valid, self.latency - 2, name="valid")
-        first = delay(m, self.step.first, self.latency - 2, name="first")
-        double = delay(m, self.step.double, self.latency - 2, name="double")
-        last  = delay(m, self.step.last & self.step.valid, self.latency - 2, name="last")
+        # The binary engine is ahead of the multipliers.
+        valid, first, double, last = (
+            delay(m, flag, self.binary_latency - 2, name=name) for name, flag in [
+                ("valid", self.step.valid), ("first", self.step.first),
+                ("double", self.step.double), ("last", self.step.last & self.step.valid)])
+        behind = self.latency - self.binary_latency
+        valid  = Mux(self.binary, valid, delay(m, valid, behind, name="valid_array"))
+        first  = Mux(self.binary, first, delay(m, first, behind, name="first_array"))
         bits  = self.plane_bits_log2
         binary = self.binary
         for k in range(column_pairs):

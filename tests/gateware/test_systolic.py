@@ -105,7 +105,7 @@ def test_binary_engine_matches_golden(rng, simulate, bits_log2):
             await ctx.tick()
         ctx.set(dut.write, {"valid": 0})
         await ctx.tick().repeat(arch.rows // 2 + arch.columns // 2 + 1)
-        drain = dut.latency + arch.columns // 2 + arch.planes * arch.phases + 2
+        drain = dut.binary_latency + arch.columns // 2 + arch.planes * arch.phases + 2
         for t in range(len(steps) + dut.ADDRESS_LEAD + drain):
             if t < len(steps):
                 ctx.set(dut.address, {"word": int(words[t])})
@@ -132,6 +132,6 @@ def test_binary_engine_matches_golden(rng, simulate, bits_log2):
         for pixel, expected in enumerate(combined):
             plane = ((pixel + 1) << bits_log2) - 1
             for column in range(arch.columns):
-                begin = t + dut.latency + column // 2 + 1 + plane * arch.phases
+                begin = t + dut.binary_latency + column // 2 + 1 + plane * arch.phases
                 np.testing.assert_array_equal(actual[begin:begin + arch.phases, column],
                                               expected[column])
