@@ -166,14 +166,14 @@ def fit_average(count, *, zero_point=0, low=-128, high=127):
     return rounding.fit(-128 * count, 127 * count)
 
 
-def fit_mean(count, x_scale, x_zero_point, scale, zero_point, *, rounding="fixed"):
+def fit_mean(count, x_scale, x_zero_point, scale, zero_point, *, rounding="fixed", half=None):
     """Requantiser parameters, of one channel, for ``Mean`` over ``count`` codes.
 
     The bias is ``-count * x_zero_point``.
     """
     if rounding == "single":
         multiplier = single_multiplier(x_scale, divisor=scale * np.float32(count))
-        rounding   = single_rounding(np.array([multiplier]), zero_point)
+        rounding   = single_rounding(np.array([multiplier]), zero_point, half)
     else:
         rounding = mean_rounding(count, x_scale, scale, zero_point)
     return rounding.fit((-128 - x_zero_point) * count, (127 - x_zero_point) * count)

@@ -292,7 +292,8 @@ class Loader:
         tensor = self.tensors.get(value.name)
         if tensor is None:
             tensor = self.coded(value.name, value.shape, scale, zero, dtype)
-        elif (tensor.dtype, tensor.scale[0], tensor.zero_point[0]) != (dtype, scale, zero):
+        elif tensor.dtype != dtype or value.dtype == "float32" \
+                and (tensor.scale[0], tensor.zero_point[0]) != (scale, zero):
             raise RefusedError(f"input {value.name!r} is quantised in two ways",
                                "quantise it with one scale")
         name  = f"{value.name} (int8)"
@@ -301,13 +302,14 @@ class Loader:
         if offset:
             known = self.tensors.get(name)
             if known is None:
-                known = self.coded(name, value.shape, scale, zero - offset)
+                known = self.coded(name, value.shape, tensor.scale[0],
+                                   int(tensor.zero_point[0]) - offset)
                 self.add("Quantize", name, [tensor], [known])
             codes = replace(codes, tensor=known)
         for move in value.moves:
             codes = READERS[move.op_type](self, move, move.name or move.op_type, [codes, *(
                 self.values.get(n) for n in move.input[1:])])
-        return codes
+        return self.scaled(codes, scale, zero)
 
     def _needed(self, outputs):
         """Nodes that an output is made with, in order."""

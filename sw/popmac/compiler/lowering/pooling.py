@@ -6,6 +6,7 @@ import numpy as np
 
 from ... import isa
 from ...golden.arithmetic import activation_range
+from ...golden.single import half_codes
 from ..plan import LayerPlan
 from ..records import parameter_rows
 from ..rounding import fit_average, fit_mean, fit_real_average
@@ -72,9 +73,11 @@ def lower_mean(graph, node, storages, arch):
     taps      = kernel[0] * kernel[1]
     x_zero, zero = int(x.zero_point[0]), int(output.zero_point[0])
     fitted    = fit_mean(taps, x.scale[0], x_zero, output.scale[0], zero,
-                         rounding=node.attrs.get("rounding", "fixed"))
+                         rounding=node.attrs.get("rounding", "fixed"),
+                         half=node.attrs.get("half"))
+    limits    = half_codes(np.array([-128, 127]), zero, node.attrs.get("half"))
     return [_sums(node, arch, source, target, kernel, (1, 1), fitted=fitted, bias=-taps * x_zero,
-                  limits=(-128, 127), count=(target.height, target.width))]
+                  limits=limits, count=(target.height, target.width))]
 
 
 def _sums(node, arch, source, target, kernel, strides, *, fitted, bias, limits, count,

@@ -9,7 +9,7 @@ __all__ = ["can_split", "halves", "split_halves"]
 
 
 #: Operators whose lowering knows halves.
-LAYERS = ("Conv2D", "DepthwiseConv2D", "FullyConnected")
+LAYERS = ("Conv2D", "DepthwiseConv2D", "FullyConnected", "Mean")
 
 
 def can_split(node):

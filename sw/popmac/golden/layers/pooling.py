@@ -11,7 +11,7 @@ from ..arithmetic import (
     saturate,
     single_multiplier,
 )
-from ..single import average_codes, scale_codes
+from ..single import average_codes, half_codes, scale_codes
 from .registry import operator
 from .windows import taps
 
@@ -72,7 +72,7 @@ def mean_multiplier(real, count):
 
 
 @operator("Mean", "int8 -> int8")
-def mean(output, x, *, axes, keep_dims, rounding="fixed"):
+def mean(output, x, *, axes, keep_dims, rounding="fixed", half=None):
     """``y = clamp(rescale(sum(x) - n * zx, sx / sy / n) + zy)``, see :func:`mean_multiplier`.
 
     TensorFlow Lite's ``reference_ops::QuantizedMeanOrSum``. With a ``rounding`` of ``"single"``
@@ -82,7 +82,9 @@ def mean(output, x, *, axes, keep_dims, rounding="fixed"):
     sums  = x.values.astype(np.int64).sum(axis=axes, keepdims=keep_dims)
     if rounding == "single":
         multiplier = single_multiplier(x.scale, divisor=output.scale[0] * np.float32(count))
-        return scale_codes(sums - count * x.zero_point, multiplier, output.zero_point[0])
+        zero_point = int(output.zero_point[0])
+        codes = scale_codes(sums - count * x.zero_point, multiplier, zero_point)
+        return half_codes(codes, zero_point, half)
     mantissa, exponent = mean_multiplier(real_multiplier(x.scale, divisor=output.scale[0]), count)
     codes = rescale(sums - count * x.zero_point, mantissa, exponent)
     return saturate(codes + output.zero_point[0], np.int8)

@@ -2,7 +2,9 @@
 
 import math
 
-from ..quantized_onnx_values import Codes, Real
+import numpy as np
+
+from ..quantized_onnx_values import Codes, Input, Real
 from .convolution import IMAGE
 from .movement import on_codes
 from .registry import codes_of, number, reader, require, window, zero_of
@@ -54,10 +56,13 @@ def _global_average_pool(loader, node, label, operands):
 
 @reader("MaxPool", "NhwcMaxPool")
 def _max_pool(loader, node, label, operands):
-    if isinstance(operands[0], Real):
+    x = operands[0]
+    if isinstance(x, Real):
         return on_codes(_max_pool, loader, node, label, operands)
+    if isinstance(x, Input) and x.dtype != "float32":
+        x = loader.quantised_input(x, np.float32(1), 0, x.dtype)
     attrs = loader.attributes(node)
-    x     = _image(loader, operands[0], node.op_type == "NhwcMaxPool")
+    x     = _image(loader, x, node.op_type == "NhwcMaxPool")
     _, *sizes, channels = x.tensor.shape
     kernel = tuple(attrs["kernel_shape"])
     sizes, options = window(attrs, sizes, kernel)
