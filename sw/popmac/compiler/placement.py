@@ -77,6 +77,9 @@ def _judge(graph, node):
         return Verdict(f"the device has no {node.op}", _KEEP)
     names   = [name for name in (*node.inputs, *node.outputs) if name]
     moving  = [graph.tensors[name] for name in names if not graph.tensors[name].is_constant]
+    if node.op == "Quantize" and "uint8" in {tensor.dtype for tensor in moving}:
+        return Verdict("the device computes int8, and the model has uint8 outside",
+                       "nothing is lost but the time to convert it")
     for tensor in moving:
         if tensor.dtype != "int8":
             return Verdict(f"{tensor.name} is {tensor.dtype}, not int8",
