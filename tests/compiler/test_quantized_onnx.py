@@ -216,6 +216,19 @@ def test_an_open_batch_is_one(rng):
     assert load_onnx(data, "model").tensors["x"].shape == samples.shape[1:]
 
 
+def test_inputs_are_rounded_as_the_runtime_does(rng):
+    """Halves to even, which :func:`popmac.golden.layers.quantize` does not."""
+    builder = Builder(rng)
+    scaled  = np.float32(0.25), np.int8(3)
+    y = builder.add("QuantizeLinear", builder.input([1, 600]), *scaled)
+    y = builder.add("DequantizeLinear", y, *scaled)
+    data = builder.model(y).SerializeToString()
+    x    = (np.arange(-300, 300, dtype=np.float32)[None] / 8).astype(np.float32)
+    with popmac.open("golden:tiny") as device:
+        actual = device.load(load_onnx(data, "model")).run(x)
+    np.testing.assert_array_equal(actual, runtime(data)(x)[0])
+
+
 def test_signed_weights_with_a_zero_point(rng):
     """What is left of uint8 weights with a zero point of 128 are int8 weights."""
     builder = Builder(rng)
