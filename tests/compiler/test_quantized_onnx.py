@@ -18,7 +18,10 @@ from quantized_onnx_models import (
 
 import popmac
 from popmac.compiler.frontends.onnx_file import load_onnx
+from popmac.compiler.requantize import FitError
+from popmac.compiler.rounding import fit_real_average
 from popmac.golden import layers
+from popmac.golden.single import add_codes, softmax_codes
 from popmac.reference import open_reference
 from popmac.verify import verify
 
@@ -227,6 +230,46 @@ def test_inputs_are_rounded_as_the_runtime_does(rng):
     with popmac.open("golden:tiny") as device:
         actual = device.load(load_onnx(data, "model")).run(x)
     np.testing.assert_array_equal(actual, runtime(data)(x)[0])
+
+
+@pytest.mark.parametrize("seed", [4, 100, 113])
+def test_sums_are_rounded_as_by_processors_with_fma(seed):
+    """Scales for which it matters to one or two of all pairs of codes."""
+    rng    = np.random.default_rng(seed)
+    scales = [np.float32(rng.uniform(0.01, 0.1)) for _ in range(3)]
+    zeros  = rng.integers(-128, 128, 3)
+    offset = int(rng.choice([0, 128]))
+    codes  = np.arange(-128, 128).astype(np.int8)
+    builder = Builder(rng)
+    kind    = np.uint8 if offset else np.int8
+    first, second = (np.ravel(grid) for grid in np.meshgrid(codes, codes, indexing="ij"))
+    files   = [(part.astype(np.int64) + offset).astype(kind) for part in (first, second)]
+    pairs   = [(scale, kind(zero + offset)) for scale, zero in zip(scales, zeros)]
+    y = builder.add("QLinearAdd", builder.input([65536], kind), *pairs[0], files[1], *pairs[1],
+                    *pairs[2])
+    expected = runtime(builder.model(y).SerializeToString())(files[0]).astype(np.int64) - offset
+    actual   = add_codes(first, second, scales, zeros.tolist(), offset)
+    np.testing.assert_array_equal(actual, expected)
+
+
+def test_softmax_is_summed_up_in_order():
+    """Codes among which there is one that depends on it."""
+    rng   = np.random.default_rng(42)
+    codes = rng.integers(60, 128, (3000, 40)).astype(np.int8)
+    scale = np.float32(rng.uniform(0.01, 0.1))
+    builder = Builder(rng)
+    y = builder.add("QLinearSoftmax", builder.input(list(codes.shape), "int8"), scale, np.int8(0),
+                    np.float32(1 / 256), np.int8(-128), axis=1, opset=13)
+    expected = runtime(builder.model(y).SerializeToString())(codes)
+    np.testing.assert_array_equal(softmax_codes(codes, scale, np.float32(1 / 256), -128), expected)
+
+
+def test_averages_that_depend_on_the_order_are_the_hosts():
+    scaled, other = (np.float32(0.1), 3), (np.float32(0.17), -20)
+    fit_real_average(9, 9, scaled, other, 0)
+    for count in (2, 4, 6):
+        with pytest.raises(FitError, match="order of its summation"):
+            fit_real_average(count, count, scaled, scaled, 0)
 
 
 def test_signed_weights_with_a_zero_point(rng):
