@@ -68,13 +68,13 @@ def test_operators(rng, golden, op):
 @pytest.mark.parametrize("form", FORMS, ids=str)
 def test_digits(rng, digits, images, form):
     data, samples = digits_network(digits, images, rng, **form)
-    check_network(data, samples[:40], values=40)
+    check_network(data, samples[:40], values=12)
 
 
 @pytest.mark.parametrize("form", FORMS[:3], ids=str)
 def test_mixture(rng, form):
     data, samples = network("mixture", rng, **form)
-    check_network(data, samples, values=40)
+    check_network(data, samples, values=20)
 
 
 @pytest.mark.slow
@@ -83,7 +83,7 @@ def test_mixture(rng, form):
 def test_networks(rng, name, form):
     data, samples = network(name, rng, **form)
     samples = rng.normal(size=(1000, *samples.shape[1:])).astype(np.float32)
-    check_network(data, samples, values=40)
+    check_network(data, samples, values=20)
 
 
 def check_network(data, samples, *, values):
@@ -161,7 +161,8 @@ def test_what_stays_floating_point_is_refused(rng):
     builder = Builder(rng)
     x = builder.add("QuantizeLinear", builder.input([1, 3, 8, 8]), *SCALED)
     x = builder.convolution(builder.add("DequantizeLinear", x, *SCALED), 3, 4)
-    assert "Conv" in refused(builder, x)
+    message = refused(builder, builder.add("AveragePool", x, kernel_shape=[2, 2]))
+    assert "Conv" in message and "stays floating point" in message
 
 
 def test_two_scales_of_an_input_are_refused(rng):
