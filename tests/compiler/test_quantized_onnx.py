@@ -68,13 +68,13 @@ def test_operators(rng, golden, op):
 @pytest.mark.parametrize("form", FORMS, ids=str)
 def test_digits(rng, digits, images, form):
     data, samples = digits_network(digits, images, rng, **form)
-    check_network(data, samples[:40], values=12)
+    check_network(data, samples[:40], distinct=8)
 
 
 @pytest.mark.parametrize("form", FORMS[:3], ids=str)
 def test_mixture(rng, form):
     data, samples = network("mixture", rng, **form)
-    check_network(data, samples, values=20)
+    check_network(data, samples, distinct=10)
 
 
 @pytest.mark.slow
@@ -83,10 +83,10 @@ def test_mixture(rng, form):
 def test_networks(rng, name, form):
     data, samples = network(name, rng, **form)
     samples = rng.normal(size=(1000, *samples.shape[1:])).astype(np.float32)
-    check_network(data, samples, values=20)
+    check_network(data, samples, distinct=10)
 
 
-def check_network(data, samples, *, values):
+def check_network(data, samples, *, distinct):
     """Compare outputs of real inputs and of codes; all multiply-accumulates are the device's."""
     graph   = load_onnx(data, "network")
     program = popmac.compile(graph, target="ulx3s-85f")
@@ -105,7 +105,7 @@ def check_network(data, samples, *, values):
     assert result.dtype == info.dtype
     np.testing.assert_array_equal(
         (result.astype(np.float32) - output.zero_point) * np.float32(output.scale), expected[0])
-    assert len(np.unique(expected)) >= values
+    assert len(np.unique(expected, axis=0)) >= distinct
 
 
 def test_every_tensor_is_verified(rng, tmp_path):
