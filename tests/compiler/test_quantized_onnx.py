@@ -273,6 +273,25 @@ def test_averages_that_depend_on_the_order_are_the_hosts():
             fit_real_average(count, count, scaled, scaled, 0)
 
 
+def test_functions_in_floating_point_at_the_end(rng, tmp_path):
+    builder = Builder(rng)
+    x = builder.add("QuantizeLinear", builder.input([1, 6]), *SCALED)
+    weights = rng.integers(-127, 128, (6, 9)).astype(np.int8)
+    y = builder.add("QLinearMatMul", x, *SCALED, weights, np.float32(0.01), np.int8(0), *SCALED)
+    y = builder.add("DequantizeLinear", y, *SCALED)
+    ends = builder.add("Sigmoid", y), builder.add("Mul", y, builder.add("Tanh", y)), y
+    path = tmp_path / "model.onnx"
+    path.write_bytes(builder.model(*ends).SerializeToString())
+    samples = rng.normal(0, 10, (4, 1, 6)).astype(np.float32)
+    result  = verify(path, "golden:tiny", {"x": samples})
+    assert result.bit_exact, result.first_difference
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    with popmac.open("golden:tiny") as device:
+        actual = device.load(popmac.load(path)).run(samples[0])
+    for name, expected in zip(ends, session.run(None, {"x": samples[0]})):
+        np.testing.assert_array_equal(actual[name], expected[0], err_msg=name)
+
+
 def test_signed_weights_with_a_zero_point(rng):
     """What is left of uint8 weights with a zero point of 128 are int8 weights."""
     builder = Builder(rng)
