@@ -16,6 +16,7 @@ from . import (
     export,
     profile,
     program,
+    quantize,
     run,
     selftest,
     verify,
@@ -25,8 +26,8 @@ from . import (
 __all__ = ["main"]
 
 
-COMMANDS = [demo, check, compile, run, verify, profile, evaluate, build, program, export,
-            device_server, devices, selftest, bench]
+COMMANDS = [demo, check, compile, run, verify, profile, evaluate, quantize, build, program,
+            export, device_server, devices, selftest, bench]
 
 
 def main(arguments=None):
