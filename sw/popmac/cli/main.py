@@ -8,6 +8,7 @@ from . import (
     bench,
     build,
     check,
+    compare,
     compile,
     demo,
     device_server,
@@ -26,8 +27,8 @@ from . import (
 __all__ = ["main"]
 
 
-COMMANDS = [demo, check, compile, run, verify, profile, evaluate, quantize, build, program,
-            export, device_server, devices, selftest, bench]
+COMMANDS = [demo, check, compile, run, verify, profile, evaluate, compare, quantize, build,
+            program, export, device_server, devices, selftest, bench]
 
 
 def main(arguments=None):

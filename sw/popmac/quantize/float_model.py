@@ -175,7 +175,9 @@ def simplify(model, shapes):
 def _upgrade(model):
     version = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
     if version >= _OPSET:
-        return model
+        result = onnx.ModelProto()
+        result.CopyFrom(model)
+        return result
     try:
         return onnx.version_converter.convert_version(model, _OPSET)
     except Exception as error: # whatever the converter raises
