@@ -182,14 +182,14 @@ def test_predicted_cycles_are_counted(rng, monkeypatch):
 
 @pytest.mark.parametrize("weights", ["bipolar", "ternary", "int4"])
 def test_codes_that_are_not_reached_need_no_room(rng, weights):
-    # A straight line that the sums of 5-bit codes leave half way up. Those of bytes would go on.
+    # A straight line whose ends the sums of 5-bit codes do not reach. Those of bytes would.
     model = FewBitModel(rng, (5, 6, 1), tuple(range(32)))
 
     def limits_of(data, codes):
         low, high = model._reach(data)
-        apart     = (high - low) // 20 + 1
-        limits    = ((low + high) // 2)[:, None] + apart[:, None] * np.arange(len(codes) - 1)
-        return model._constant(np.minimum(limits, high[:, None] + 1).astype(np.int32))
+        apart     = (high - low) // 9
+        limits    = ((low + high) // 2)[:, None] + apart[:, None] * np.arange(-7, 8)
+        return model._constant(limits.clip(low[:, None], high[:, None] + 1).astype(np.int32))
 
     model._thresholds = limits_of
     model.convolution(8, (3, 3), tuple(range(16)), weights)
