@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 import popmac
+from popmac.compiler.frontends.qonnx import load_qonnx
 from popmac.errors import InputError, ModelFormatError, UnsupportedModelError
 from popmac.golden import layers as golden
 from popmac.quantize.train.augment import jitter
@@ -73,7 +74,7 @@ def test_exported_networks_are_exact(rng, weights, bits, inputs):
     shape   = (1, 8, 8)
     network = randomise(small_network(weights, bits, inputs), shape, rng)
     data    = export(network, shape)
-    graph   = popmac.compiler.frontends.qonnx.load_qonnx(data, "network")
+    graph   = load_qonnx(data, "network")
     x       = rng.integers(0, 16, (8, *shape)).astype(np.float32)
     program = popmac.compile(graph, target="tiny")
     assert program.macs_on_device == program.macs
@@ -95,8 +96,7 @@ def test_weights(rng):
                          ("int4", set(range(-7, 8))), ("int8", set(range(-127, 128)))):
         codes, scale = weight_quantiser(kind, 5)(weights)
         assert set(codes.detach().int().unique().tolist()) <= levels, kind
-        if kind != "int8":
-            assert len(codes.detach().unique()) == len(levels)
+        assert len(codes.detach().unique()) > min(len(levels), 100) / 2
         error = (codes * scale[:, None] - weights).pow(2).mean(dim=1) / weights.pow(2).mean(dim=1)
         most  = {"binary": 0.5, "ternary": 0.3, "int2": 0.4, "int4": 0.04, "int8": 1e-4}[kind]
         assert error.max() < most, (kind, error)

@@ -62,37 +62,48 @@ def train(network, images, labels, *, epochs, seed, batch=64, rate=3e-3, teacher
     optimiser = torch.optim.Adam(network.parameters(), lr=rate)
     identity  = _identity(network, images, labels, (epochs, seed, batch, rate, temperature, share,
                                                     teacher is None, augment is None))
-    first, loss = 0, math.nan
-    if checkpoint is not None and Path(checkpoint).exists():
-        first, loss = _restore(checkpoint, identity, network, optimiser, generator)
     steps = max(1, len(images) // batch)
     if teacher is not None:
         teacher.eval()
-    with progress_bar((epochs - first) * steps, "training") as advance:
-        for epoch in range(first, epochs):
-            network.train()
-            order = torch.randperm(len(images), generator=generator)
-            total = 0.0
-            for step in range(steps):
-                done = (epoch + step / steps) / epochs
-                for group in optimiser.param_groups:
-                    group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * done))
-                chosen = order[step * batch:(step + 1) * batch]
-                x, y   = images[chosen], labels[chosen]
-                if augment is not None:
-                    x = augment(x, generator)
-                value = _loss(network, x, y, teacher, temperature, share)
-                optimiser.zero_grad()
-                value.backward()
-                optimiser.step()
-                _limit(network)
-                total += value.item()
-                advance(1)
-            loss = total / steps
-            if checkpoint is not None:
-                _save(checkpoint, identity, network, optimiser, generator, epoch + 1, loss)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed) # of layers that drop values
+        first, loss = 0, math.nan
+        if checkpoint is not None and Path(checkpoint).exists():
+            first, loss = _restore(checkpoint, identity, network, optimiser, generator)
+        with progress_bar((epochs - first) * steps, "training") as advance:
+            for epoch in range(first, epochs):
+                loss = _epoch(network, images, labels, optimiser, generator, advance, batch=batch,
+                              steps=steps, augment=augment, teaching=(teacher, temperature, share),
+                              rates=[rate * 0.5 * (1 + math.cos(
+                                  math.pi * (epoch + step / steps) / epochs))
+                                  for step in range(steps)])
+                if checkpoint is not None:
+                    _save(checkpoint, identity, network, optimiser, generator, epoch + 1, loss)
     network.eval()
     return loss
+
+
+def _epoch(network, images, labels, optimiser, generator, advance, *, batch, steps, augment,
+           teaching, rates):
+    """Mean loss of an epoch; ``rates`` are those of its steps."""
+    network.train()
+    order = torch.randperm(len(images), generator=generator)
+    total = 0.0
+    for step, rate in zip(range(steps), rates):
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        chosen = order[step * batch:(step + 1) * batch]
+        x, y   = images[chosen], labels[chosen]
+        if augment is not None:
+            x = augment(x, generator)
+        value = _loss(network, x, y, *teaching)
+        optimiser.zero_grad()
+        value.backward()
+        optimiser.step()
+        _limit(network)
+        total += value.item()
+        advance(1)
+    return total / steps
 
 
 def _limit(network):
@@ -129,7 +140,7 @@ def _save(path, identity, network, optimiser, generator, epoch, loss):
     beside = f"{path}.part"
     torch.save({"identity": identity, "epoch": epoch, "loss": loss,
                 "network": network.state_dict(), "optimiser": optimiser.state_dict(),
-                "generator": generator.get_state()}, beside)
+                "generator": generator.get_state(), "global": torch.get_rng_state()}, beside)
     os.replace(beside, path)
 
 
@@ -146,6 +157,7 @@ def _restore(path, identity, network, optimiser, generator):
     network.load_state_dict(state["network"])
     optimiser.load_state_dict(state["optimiser"])
     generator.set_state(state["generator"])
+    torch.set_rng_state(state["global"])
     return state["epoch"], state["loss"]
 
 
