@@ -115,11 +115,11 @@ class Task:
         digest = hashlib.sha256(b"".join(v.numpy().tobytes() for v in data)).hexdigest()
         print(f"split: {len(self.images)} / {len(self.tests)}, sha256 {digest[:16]}")
 
-    def train(self, name, make, *, rate, teacher=None, compact=False, longer=1):
+    def train(self, name, make, *, rate, epochs=None, teacher=None, compact=False):
         """Train a network that ``make`` makes, and write it."""
         torch.manual_seed(SEED)
         network = make()
-        train(network, self.images, self.labels, epochs=self.epochs * longer, seed=SEED,
+        train(network, self.images, self.labels, epochs=epochs or self.epochs, seed=SEED,
               batch=self.batch, rate=rate, teacher=teacher,
               checkpoint=self.checkpoints / f"{name}.pt",
               augment=lambda images, generator: jitter(images, generator, **self.moves))
@@ -171,13 +171,13 @@ def mnist(path):
                 epochs=12, batch=100, shift=1.5, angle=10, zoom=0.1)
     shape   = ((16, 32), 800)
     teacher = task.train("mnist_cnn", lambda: float_cnn(*shape, pool=True), rate=3e-3)
-    task.train("mnist_mlp", lambda: float_mlp(128), rate=3e-3, teacher=teacher, compact=True,
-               longer=2)
+    wide    = task.train("mnist_mlp", lambda: float_mlp(128), rate=3e-3, epochs=20, compact=True)
+    for precision in ("binary", "mixed"):
+        task.train(f"mnist_mlp_{precision}", lambda precision=precision: few_bit_mlp(
+            128, precision, InputCodes(1, 128.0)), rate=1e-2, epochs=20, teacher=wide)
     for precision in ("mixed", "binary"):
         task.train(f"mnist_cnn_{precision}", lambda precision=precision: few_bit_cnn(
-            *shape, precision, InputCodes(8), pool=True), rate=5e-3, teacher=teacher)
-        task.train(f"mnist_mlp_{precision}", lambda precision=precision: few_bit_mlp(
-            128, precision, InputCodes(1, 128.0)), rate=1e-2, teacher=teacher, longer=2)
+            *shape, precision, InputCodes(8), pool=True), rate=5e-3, epochs=8, teacher=teacher)
 
 
 def main():
