@@ -68,6 +68,7 @@ class Accelerator(wiring.Component):
         m.submodules.program     = program     = ProgramMemory(arch, readers=3, writers=2)
         m.submodules.host_port   = host_port   = HostPort(arch)
 
+        to_planes = AddressGenerator.LATENCY + memory.planes_latency
         to_window = AddressGenerator.LATENCY + memory.latency
         to_start  = to_window + array.latency + requantizer.lead
         most_bits = plane_bits_log2(arch)
@@ -152,7 +153,11 @@ class Accelerator(wiring.Component):
             host_port.window_data.eq(memory.window.as_value()),
             host_port.busy.eq(sequencer.busy),
         ]
-        weight = delay(m, addresses.weight, memory.latency - array.ADDRESS_LEAD, name="weight")
+        binary = Signal()
+        m.d.sync += binary.eq(layer.unit == isa.Unit.BINARY)
+        weight = delay(m, addresses.weight, memory.planes_latency - array.ADDRESS_LEAD,
+                       name="weight")
+        weight = Mux(binary, weight, delay(m, weight, to_window - to_planes, name="weight_array"))
         m.d.comb += [
             array.address.word.eq(weight),
             array.address.tail.eq(weight >> exact_log2(arch.weight_words)),
@@ -160,15 +165,21 @@ class Accelerator(wiring.Component):
         ]
 
         # From windows to results.
-        step = delay(m, issue, to_window, name="step")
+        early = delay(m, issue, to_planes - 2, name="step_early")
+        plane_bytes = Signal(arch.word_bytes, reset_less=True)
+        m.d.sync += plane_bytes.eq(Cat((early.goes_on[0] & ~layer.tail_always)
+                                       | (i < layer.tail_bytes) for i in range(arch.word_bytes)))
+        early = delay(m, early, 2, name="step_binary")
+        step  = delay(m, early, to_window - to_planes, name="step")
         m.d.comb += [
             array.step.window.eq(memory.window),
             array.step.taps.eq(memory.taps),
-            array.step.valid.eq(step.valid),
-            array.step.first.eq(step.first),
-            array.step.double.eq(step.double),
-            array.step.last.eq(step.last),
-            array.binary.eq(layer.unit == isa.Unit.BINARY),
+            array.step.valid.eq(Mux(binary, early.valid, step.valid)),
+            array.step.first.eq(Mux(binary, early.first, step.first)),
+            array.step.double.eq(early.double),
+            array.step.last.eq(early.last),
+            array.binary.eq(binary),
+            array.clear.eq(sequencer.begin),
             array.plane_bits_log2.eq(layer.plane_bits_log2),
             pair_unit.step.window.eq(memory.window),
             pair_unit.step.valid.eq(step.valid),
@@ -178,19 +189,14 @@ class Accelerator(wiring.Component):
             *(pair_unit.operation[name].eq(layer[name]) for name, _ in
               pair_unit.operation.shape()),
         ]
-        counts = Signal(8 * arch.word_bytes) # bits of the words of planes
-        for i in range(arch.word_bytes):
-            m.d.comb += counts.word_select(i, 8).eq(
-                ((step.goes_on[0] & ~layer.tail_always)
-                 | (i < layer.tail_bytes)).replicate(8))
-        m.d.comb += [array.step.planes[p].eq(memory.planes[p] & counts)
-                     for p in range(arch.planes)]
+        m.d.comb += [array.step.planes.eq(memory.planes), memory.plane_bytes.eq(plane_bytes)]
         done = Signal(done_layout(arch))
-        m.d.comb += [done.valid.eq(step.valid & step.last), done.tag.eq(step.tag)]
-        done = delay(m, done, array.latency + requantizer.lead - 1, name="done")
+        m.d.comb += [done.valid.eq(early.valid & early.last), done.tag.eq(early.tag)]
+        late = delay(m, done, array.binary_latency + requantizer.lead - 1, name="done_binary")
+        done = delay(m, late, to_window + array.latency - to_planes - array.binary_latency,
+                     name="done")
 
         # Of planes that are bits, the sum of a pixel is there when that of its last one is.
-        late = delay(m, done, 1, name="done_binary")
         done_binary = Signal.like(done)
         with m.Switch(layer.plane_bits_log2):
             for bits_log2 in range(most_bits + 1):
@@ -206,7 +212,7 @@ class Accelerator(wiring.Component):
             requantizer.elementwise.eq(~on_array),
             requantizer.pair.eq(~on_array & (layer.unit != isa.Unit.PRODUCT)),
             requantizer.start.eq(Mux(requantizer.elementwise, pair_unit.done,
-                                      Mux(array.binary, done_binary, done))),
+                                      Mux(binary, done_binary, done))),
         ]
         m.d.comb += [
             requantizer.sums.eq(array.sums),

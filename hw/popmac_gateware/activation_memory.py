@@ -7,6 +7,7 @@ from amaranth.utils import exact_log2
 
 from popmac.arch import BANKS
 
+from .binary_cell import BITS, STORED_INVERTED
 from .pipeline import delay, hop
 from .primitives.block_ram import BlockRam
 
@@ -77,15 +78,19 @@ class ActivationMemory(wiring.Component):
         Constant during a layer.
     plane_words : ``In(3)``
         Words from the word of a plane to that of the next; constant during a layer.
+    plane_bytes : ``In(rows)``
+        Bytes of the words of planes to take, a cycle before these; the others are 0.
     window : ``Out(ArrayLayout(signed(8), rows))``
     taps : ``Out(taps_layout(arch))``
     planes : ``Out(planes_layout(arch))``
+        As :class:`BinaryCell` wants them.
 
     Timing
     ------
-    ``window``, ``taps`` and ``planes`` follow ``request`` by :attr:`latency` cycles; one window per
-    cycle. A request sees what was written :attr:`WRITE_TO_REQUEST` cycles before it or earlier, and
-    must not ask for what is written in the cycle after that.
+    ``window`` and ``taps`` follow ``request`` by :attr:`latency` cycles, ``planes`` by
+    :attr:`planes_latency`, which is less; one window per cycle. A request sees what was written
+    :attr:`WRITE_TO_REQUEST` cycles before it or earlier, and must not ask for what is written in
+    the cycle after that.
     """
 
     WRITE_TO_REQUEST = 0
@@ -94,11 +99,13 @@ class ActivationMemory(wiring.Component):
         self.arch    = arch
         self.stages  = -(-exact_log2(arch.rows) // 2) # of the rotator, two bits each
         self.latency = 2 + BlockRam.LATENCY + max(1 + self.stages, _BANK_BITS)
+        self.planes_latency = 2 + BlockRam.LATENCY + 1
         super().__init__({
             "write":   In(activation_write_layout(arch)),
             "request": In(window_request_layout(arch)),
             "padding": In(signed(8)),
             "plane_words": In(_BANK_BITS),
+            "plane_bytes": In(arch.rows),
             "planes":  Out(planes_layout(arch)),
             "window":  Out(data.ArrayLayout(signed(8), arch.rows)),
             "taps":    Out(taps_layout(arch)),
@@ -195,15 +202,18 @@ class ActivationMemory(wiring.Component):
 
         # The words of planes: each from its bank.
         for plane in range(self.arch.planes):
-            where = Signal(_BANK_BITS, name=f"plane_from_{plane}", reset_less=True)
-            chosen = Signal(8 * rows, name=f"plane_{plane}", reset_less=True)
+            where   = Signal(_BANK_BITS, name=f"plane_from_{plane}", reset_less=True)
+            chosen  = Signal(8 * rows, name=f"plane_{plane}", reset_less=True)
+            nothing = Const(STORED_INVERTED, BITS).replicate(8 * rows // BITS)
             apart  = delay(m, (self.plane_words * plane)[:_BANK_BITS], 1, name=f"apart_{plane}")
             m.d.sync += [
                 where.eq(s3_word + apart),
-                chosen.eq(Array(w.as_value() for w in bank_words)[where]),
+                chosen.eq(Array(w.as_value() for w in bank_words)[where] ^ nothing),
             ]
-            m.d.comb += self.planes[plane].eq(
-                delay(m, chosen, self.latency - (2 + BlockRam.LATENCY + 1), name=f"late_{plane}"))
+            for i in range(rows):
+                with m.If(~self.plane_bytes[i]):
+                    m.d.sync += chosen.word_select(i, 8).eq(nothing.word_select(i, 8))
+            m.d.comb += self.planes[plane].eq(chosen)
 
         # Cycles 5 and 6: rotate by the offset, in stages; at last, pad.
         inside = Signal(rows, reset_less=True)

@@ -150,11 +150,12 @@ class Sequencer(wiring.Component):
         slot      = Signal(range(slots))
         available = Signal(slots) # as many ones, from the lowest bit on, as there are blocks
         busy_for  = Signal.like(self.layer.last_phase)
+        occupied  = Signal() # busy_for is not 0
         issuing   = Signal()
         go        = Signal()
         waits     = {
             "link":       self.hold,
-            "requantise": step.last & (busy_for != 0),
+            "requantise": step.last & occupied,
             "parameters": step.last & ~available[0],
         }
         m.d.comb += [
@@ -194,9 +195,13 @@ class Sequencer(wiring.Component):
         with m.Elif(~self.loaded & go & step.release):
             m.d.sync += available.eq(available[1:])
         with m.If(go & step.last):
-            m.d.sync += [busy_for.eq(self.next_layer.last_phase), slot.eq(slot + step.release)]
-        with m.Elif(busy_for != 0):
-            m.d.sync += busy_for.eq(busy_for - 1)
+            m.d.sync += [
+                busy_for.eq(self.next_layer.last_phase),
+                occupied.eq(self.next_layer.last_phase != 0),
+                slot.eq(slot + step.release),
+            ]
+        with m.Elif(occupied):
+            m.d.sync += [busy_for.eq(busy_for - 1), occupied.eq(busy_for != 1)]
 
         # What this cycle was for, counted in the next one.
         in_flight = Signal() # results of a layer are awaited

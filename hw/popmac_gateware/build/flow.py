@@ -122,7 +122,8 @@ def build(arch, folder, *, tools, seeds=1, progress=lambda stage: None):
     options = [f"--{device.option}", "--package", _PACKAGES[platform.package],
                "--speed", platform.speed,
                "--lpf", "top.lpf", "--lpf-allow-unconstrained", "--json", "floorplan.json",
-               "--router", "router2", "--timing-allow-fail"]
+               "--router", "router2", "--timing-allow-fail",
+               "--detailed-timing-report"]
 
     def place_and_route(seed):
         outputs = [f"seed_{seed}.{kind}" for kind in ("config", "report.json", "placed.json")]

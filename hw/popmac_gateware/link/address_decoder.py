@@ -51,8 +51,6 @@ class AddressDecoder(wiring.Component):
         The first of ACCESS, RANGE and ALIGNMENT that applies; otherwise OK.
     start : ``Out(ADDRESS)``
         First byte of the transfer on the host bus.
-    span : ``Out``
-        Address behind the last byte, less that of the first.
 
     Timing
     ------
@@ -68,7 +66,6 @@ class AddressDecoder(wiring.Component):
             "write":    In(1),
             "status":   Out(4),
             "start":    Out(ADDRESS),
-            "span":     Out(range(2 * DATA_BYTES)),
         })
 
     def elaborate(self, platform):
@@ -134,9 +131,7 @@ class AddressDecoder(wiring.Component):
 
         m.d.sync += self.start.space.eq(space)
         m.d.sync += self.start.address.eq(address)
-        m.d.sync += self.span.eq(length)
         with m.If(space == Space.PROGRAM):
             m.d.sync += self.start.address.eq(row << exact_log2(ROW_PITCH))
-            m.d.sync += self.span.eq(rows << exact_log2(ROW_PITCH))
 
         return m

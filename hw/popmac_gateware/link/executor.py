@@ -122,19 +122,21 @@ class Executor(wiring.Component):
         is_a = {c: Signal(name=f"is_{c.name.lower()}") for c in Command}
         m.d.sync += [flag.eq(command == c) for c, flag in is_a.items()]
 
-        # The byte of the transfer that is the next to be written or requested.
-        offset      = Signal.like(decoder.span)
-        next_offset = Signal.like(offset)
-        location    = Signal(ADDRESS)
-        more        = Signal()
-        row_ends    = ((location.space == Space.PROGRAM)
-                       & (offset % ROW_PITCH == ROW_BYTES - 1))
-        m.d.comb += [
-            location.space.eq(decoder.start.space),
-            location.address.eq(decoder.start.address + offset),
-            more.eq(offset != decoder.span),
-            next_offset.eq(offset + Mux(row_ends, ROW_PITCH - ROW_BYTES + 1, 1)),
-        ]
+        # The byte of the transfer that is the next to be written or requested, and how many there
+        # still are.
+        location = Signal(ADDRESS)
+        left     = Signal.like(arguments.transfer.length)
+        more     = Signal()
+        advance  = Signal()
+        row_ends = ((location.space == Space.PROGRAM)
+                    & (location.address % ROW_PITCH == ROW_BYTES - 1))
+        with m.If(advance):
+            m.d.sync += [
+                location.address.eq(location.address
+                                    + Mux(row_ends, ROW_PITCH - ROW_BYTES + 1, 1)),
+                left.eq(left - 1),
+                more.eq(left != 1),
+            ]
 
         # What the command deserves if it is new.
         urgent  = Signal() # there is one in the buffer
@@ -253,7 +255,9 @@ class Executor(wiring.Component):
 
             with m.State("Decide"):
                 m.d.sync += index.eq(0)
-                m.d.sync += offset.eq(0)
+                m.d.sync += location.eq(decoder.start)
+                m.d.sync += left.eq(arguments.transfer.length)
+                m.d.sync += more.eq(arguments.transfer.length != 0)
                 m.d.sync += refuse.eq(0)
                 m.next = "Skip"
                 with m.Switch(session.turn):
@@ -284,8 +288,7 @@ class Executor(wiring.Component):
                     m.d.comb += self.bus.write.valid.eq(arrived)
                     m.d.comb += self.i.ready.eq(self.bus.write.ready)
                     m.d.comb += waiting.eq(~self.bus.write.ready)
-                    with m.If(arrived & self.bus.write.ready):
-                        m.d.sync += offset.eq(next_offset)
+                    m.d.comb += advance.eq(arrived & self.bus.write.ready)
 
             # The rest of the frame, which is the frame check sequence if the command is executed.
             with m.State("Skip"):
@@ -346,8 +349,7 @@ class Executor(wiring.Component):
                 m.d.comb += reader.enable.eq(replier.i.payload.has_data)
                 m.d.comb += waiting.eq(reader.waiting)
                 m.d.comb += quiet.eq(~replier.i.ready)
-                with m.If(reader.asked):
-                    m.d.sync += offset.eq(next_offset)
+                m.d.comb += advance.eq(reader.asked)
                 with m.If(time_up):
                     m.d.sync += give_up.eq(1)
                 with m.If(replier.i.ready):

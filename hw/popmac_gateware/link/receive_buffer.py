@@ -87,8 +87,8 @@ class ReceiveBuffer(wiring.Component):
         m.d.sync += come.eq(self.i.valid)
 
         # cycle 2
-        full     = (tail ^ head) == self.depth # for the frame that is coming
-        crowded  = (committed ^ head) == self.depth
+        full     = Signal() # for the frame that is coming, as of a cycle ago
+        crowded  = Signal()
         good     = Signal()
         withdraw = Signal()
         target   = Signal.like(head)
@@ -103,6 +103,12 @@ class ReceiveBuffer(wiring.Component):
             write.data.end.eq(item.end),
             write.en.eq(come & Mux(withdraw, ~crowded, ~full)),
             self.urgent.eq(come & item.end & good & urgent),
+        ]
+        next_tail      = Mux(come, behind, tail)
+        next_committed = Mux(come & item.end, behind, committed)
+        m.d.sync += [
+            full.eq((next_tail ^ head) == self.depth),
+            crowded.eq((next_committed ^ head) == self.depth),
         ]
         with m.If(come):
             m.d.sync += tail.eq(behind)

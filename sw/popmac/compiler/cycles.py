@@ -10,8 +10,9 @@ __all__ = ["layer_change", "predict"]
 #: step spends in the array or pair unit, and that the lanes run one behind the other.
 _MEMORY_TO_MEMORY = 28
 
-#: Cycles in the pair unit; in the array, but for the rows and for the skew of the sums.
-_PAIR, _ARRAY     = 9, 7
+#: Cycles in the pair unit; in the array and in the binary engine, but for the rows and for the
+#: skew of the sums.
+_PAIR, _ARRAY, _BINARY = 9, 7, 4
 
 #: Cycles until the descriptor of the first layer of a run is there, and further ones until its
 #: first parameters are, but for one per two channels.
@@ -21,9 +22,10 @@ _DESCRIPTOR, _PARAMETERS = 9, 5
 def layer_change(unit, arch):
     """Cycles between the last step of a layer and the first step of the next."""
     skew  = arch.lanes // 2 - 1
-    array = _ARRAY + arch.rows // 2 + (arch.phases - 1) * skew
-    on_array = unit in (isa.Unit.ARRAY, isa.Unit.DEPTHWISE, isa.Unit.BINARY)
-    return _MEMORY_TO_MEMORY + (array if on_array else _PAIR) + skew
+    array = arch.rows // 2 + (arch.phases - 1) * skew
+    way   = {isa.Unit.ARRAY: _ARRAY + array, isa.Unit.DEPTHWISE: _ARRAY + array,
+             isa.Unit.BINARY: _BINARY + array}.get(unit, _PAIR)
+    return _MEMORY_TO_MEMORY + way + skew
 
 
 def predict(plan, arch, *, begins=False):
@@ -42,7 +44,7 @@ def predict(plan, arch, *, begins=False):
     ahead  = change // load
     # The sums of planes come one behind the other, that of a pixel with the last of its bits.
     late   = plan.planes - 1 + (1 << plan.plane_bits_log2) - 1
-    change = change + (plan.unit == isa.Unit.BINARY) * (1 + late * arch.phases)
+    change = change + (plan.unit == isa.Unit.BINARY) * late * arch.phases
     steps  = plan.steps_per_pixel
     if begins:
         time = _DESCRIPTOR + max(blocks * block + max(0, load + _PARAMETERS - steps),
