@@ -66,8 +66,10 @@ def test_rows(model, samples, tmp_path):
     binary, int8 = rows["digits_binary.onnx"], rows["digits.tflite"]
     assert (binary.bits, int8.bits) == ([1], [8])
     assert binary.weight_bytes == (64 * 256 + 256 * 256 + 2560) // 8
-    if rows["INT8 per channel"].cycles is None:
-        assert binary.speedup_int8 == int8.cycles / binary.cycles
+    for row in result.rows[2:4]:
+        assert row.cycles > 0 and row.macs_on_device == row.macs == rows["FP32"].macs
+        assert row.problem is None and "simulated board" in row.where
+    assert binary.speedup_int8 == rows["INT8 per channel"].cycles / binary.cycles
     assert binary.speedup_cpu == rows["FP32"].latency_us / binary.latency_us
     assert len(rows["INT8 per channel"].worst) == 3
     check_page(comparison_page(result), result)

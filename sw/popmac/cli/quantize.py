@@ -1,9 +1,9 @@
 """Quantise a float ONNX model to INT8.
 
-The file written is an ordinary QDQ model of one sample. Operators that are quantised: Add,
-AveragePool, BatchNormalization (folded), Clip, Concat, Conv, Flatten, Gemm, GlobalAveragePool,
-LeakyRelu, MatMul, MaxPool, Mul, Pad, Relu, Reshape, Sigmoid, Slice, Softmax, Squeeze, Tanh,
-Transpose, Unsqueeze.
+The file written is an ordinary QDQ model of one sample. Operators that are quantised: Abs, Add,
+AveragePool, BatchNormalization (folded), Clip, Concat, Conv, Elu, Erf, Exp, Flatten, Gemm,
+GlobalAveragePool, HardSigmoid, HardSwish, LeakyRelu, MatMul, MaxPool, Mul, Neg, Pad, Relu, Reshape,
+Selu, Sigmoid, Slice, Softmax, Softplus, Squeeze, Tanh, Transpose, Unsqueeze.
 """
 
 from pathlib import Path

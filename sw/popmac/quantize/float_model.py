@@ -17,9 +17,10 @@ __all__ = ["SUPPORTED", "check_operators", "constants_of", "input_shapes", "load
 
 #: Operators that are quantised. Others are refused.
 SUPPORTED = frozenset({
-    "Add", "AveragePool", "Clip", "Concat", "Conv", "Flatten", "Gemm", "GlobalAveragePool",
-    "LeakyRelu", "MatMul", "MaxPool", "Mul", "Pad", "Relu", "Reshape", "Sigmoid", "Slice",
-    "Softmax", "Squeeze", "Tanh", "Transpose", "Unsqueeze"})
+    "Abs", "Add", "AveragePool", "Clip", "Concat", "Conv", "Elu", "Erf", "Exp", "Flatten", "Gemm",
+    "GlobalAveragePool", "HardSigmoid", "HardSwish", "LeakyRelu", "MatMul", "MaxPool", "Mul", "Neg",
+    "Pad", "Relu", "Reshape", "Selu", "Sigmoid", "Slice", "Softmax", "Softplus", "Squeeze", "Tanh",
+    "Transpose", "Unsqueeze"})
 
 _QUANTISED = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv",
               "QLinearMatMul", "ConvInteger", "MatMulInteger", "Quant", "BipolarQuant",
