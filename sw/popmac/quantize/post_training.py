@@ -173,7 +173,7 @@ def _with_codes(model, ranges, scales, activations, symmetric, power_of_two):
             nodes_to_quantize=[], nodes_to_exclude=[], op_types_to_quantize=sorted(SUPPORTED),
             extra_options={"ActivationSymmetric": symmetric, "TensorQuantOverrides": overrides,
                            "ForceQuantizeNoInputCheck": True,
-                           "QDQKeepRemovableActivations": power_of_two or _clips(model)})
+                           "QDQKeepRemovableActivations": _clips(model, power_of_two)})
         quantizer.quantize_model()
     except (ValueError, RuntimeError, KeyError) as error: # what its checks raise
         raise PopmacError(f"onnxruntime.quantization refuses the model: "
@@ -188,13 +188,16 @@ def _weight_overrides(scales):
     return [{"axis": 0, "scale": scale, **common} for scale in scales]
 
 
-def _clips(model):
-    """Whether a Clip has limits that a range with 0 in it does not have."""
+def _clips(model, power_of_two):
+    """Whether a Clip has limits that the codes of its result would not have by themselves.
+
+    Those are limits without 0 between them, and ranges that were widened to a power of two.
+    """
     values = constants_of(model)
     for node in model.graph.node:
         if node.op_type == "Clip":
             low, high = (values.get(name, np.float32(sign * np.inf)) for name, sign in zip(
                 [*node.input[1:], "", ""], (-1, 1)))
-            if not low <= 0 <= high:
+            if power_of_two or not low <= 0 <= high:
                 return True
     return False
