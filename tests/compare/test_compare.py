@@ -1,3 +1,4 @@
+import hashlib
 import json
 from importlib.resources import files
 from xml.etree import ElementTree
@@ -183,6 +184,8 @@ def test_command(model, samples, tmp_path, capsys):
     assert "<svg" in (tmp_path / "page.html").read_text()
     assert main([*arguments, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
+    digest = hashlib.sha256(x.tobytes() + labels.tobytes()).hexdigest()
+    assert digest[:16] in out
     assert rows[-1]["bits"] == [1, 4] and rows[-1]["cycles"] is None
     np.savez(tmp_path / "samples.npz", image=x, label=labels[:3])
     assert main(arguments) == 2

@@ -1,3 +1,7 @@
+import importlib
+import importlib.util
+import sys
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -298,3 +302,10 @@ def test_package_is_callable(rng):
     b = FloatBuilder(rng)
     model, x = b.model(("N", 4), b.gemm("x", 4, 4)), rng.normal(size=(9, 4))
     assert package(model, x) == quantize(model, x) == popmac.quantize(model, x)
+
+
+def test_training_says_what_is_missing(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.delitem(sys.modules, "popmac.quantize.train", raising=False)
+    with pytest.raises(popmac.ToolError, match=r'training needs PyTorch: pip install "popmac.train'):
+        importlib.import_module("popmac.quantize.train")

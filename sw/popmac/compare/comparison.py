@@ -1,5 +1,6 @@
 """Measures one network in several precisions."""
 
+import hashlib
 import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -62,13 +63,14 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What :func:`compare` found."""
+    """What :func:`compare` found; ``sha256`` is that of the samples and labels."""
 
     model:   str
     device:  str
     target:  str
     clock_hz: int
     samples: int
+    sha256:  str
     runtime: str
     calibration: str
     rows:    tuple
@@ -150,7 +152,7 @@ def compare(path, variants, device, inputs, labels=None, calibration=None):
             row.speedup_cpu = rows[0].latency_us / row.latency_us
     return Comparison(
         model=Path(path).name, device=device, target=arch.name, clock_hz=arch.clock_hz,
-        samples=count, rows=tuple(rows),
+        samples=count, sha256=_digest(samples, labels), rows=tuple(rows),
         runtime=f"onnxruntime {onnxruntime.__version__}, one thread",
         calibration="its own samples" if calibration is not None else
         "the samples that are measured: give others for a fair accuracy")
@@ -250,6 +252,15 @@ class _Runs:
                 array = last
             arrays[name] = np.ascontiguousarray(array)
         return arrays
+
+
+def _digest(samples, labels):
+    digest = hashlib.sha256()
+    for name in sorted(samples):
+        digest.update(samples[name].tobytes())
+    if labels is not None:
+        digest.update(labels.astype(np.int64).tobytes())
+    return digest.hexdigest()
 
 
 def _line(error):
