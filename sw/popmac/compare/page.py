@@ -52,7 +52,8 @@ def comparison_page(comparison):
     judged  = [row for row in rows if row.accuracy is not None]
     worth   = "accuracy" if judged else "agreement"
     summary = (f"{comparison.samples:,} samples, sha256 {comparison.sha256[:16]}. Rows from INT8 "
-               f"down are cycles counted by the device {comparison.device}, at {comparison.clock_hz / 1e6:g} MHz, the link apart; "
+               f"down are cycles counted by the device {comparison.device}, at "
+               f"{comparison.clock_hz / 1e6:g} MHz, the link apart; "
                f"float rows by {comparison.runtime}, float16 emulated. INT8 was calibrated with "
                f"{comparison.calibration}. Plots show {worth}.")
     quantised = [row for row in rows if row.layers]
