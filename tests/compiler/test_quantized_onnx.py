@@ -18,7 +18,10 @@ from quantized_onnx_models import (
 
 import popmac
 from popmac.compiler.frontends.onnx_file import load_onnx
+from popmac.compiler.requantize import FitError
+from popmac.compiler.rounding import fit_real_average
 from popmac.golden import layers
+from popmac.golden.single import add_codes, softmax_codes
 from popmac.reference import open_reference
 from popmac.verify import verify
 
@@ -65,13 +68,13 @@ def test_operators(rng, golden, op):
 @pytest.mark.parametrize("form", FORMS, ids=str)
 def test_digits(rng, digits, images, form):
     data, samples = digits_network(digits, images, rng, **form)
-    check_network(data, samples[:40], values=40)
+    check_network(data, samples[:40], distinct=8)
 
 
 @pytest.mark.parametrize("form", FORMS[:3], ids=str)
 def test_mixture(rng, form):
     data, samples = network("mixture", rng, **form)
-    check_network(data, samples, values=40)
+    check_network(data, samples, distinct=10)
 
 
 @pytest.mark.slow
@@ -80,10 +83,10 @@ def test_mixture(rng, form):
 def test_networks(rng, name, form):
     data, samples = network(name, rng, **form)
     samples = rng.normal(size=(1000, *samples.shape[1:])).astype(np.float32)
-    check_network(data, samples, values=40)
+    check_network(data, samples, distinct=10)
 
 
-def check_network(data, samples, *, values):
+def check_network(data, samples, *, distinct):
     """Compare outputs of real inputs and of codes; all multiply-accumulates are the device's."""
     graph   = load_onnx(data, "network")
     program = popmac.compile(graph, target="ulx3s-85f")
@@ -102,7 +105,7 @@ def check_network(data, samples, *, values):
     assert result.dtype == info.dtype
     np.testing.assert_array_equal(
         (result.astype(np.float32) - output.zero_point) * np.float32(output.scale), expected[0])
-    assert len(np.unique(expected)) >= values
+    assert len(np.unique(expected, axis=0)) >= distinct
 
 
 def test_every_tensor_is_verified(rng, tmp_path):
@@ -158,7 +161,8 @@ def test_what_stays_floating_point_is_refused(rng):
     builder = Builder(rng)
     x = builder.add("QuantizeLinear", builder.input([1, 3, 8, 8]), *SCALED)
     x = builder.convolution(builder.add("DequantizeLinear", x, *SCALED), 3, 4)
-    assert "Conv" in refused(builder, x)
+    message = refused(builder, builder.add("AveragePool", x, kernel_shape=[2, 2]))
+    assert "Conv" in message and "stays floating point" in message
 
 
 def test_two_scales_of_an_input_are_refused(rng):
@@ -214,6 +218,78 @@ def test_an_open_batch_is_one(rng):
     model = onnx.load_model_from_string(data)
     assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
     assert load_onnx(data, "model").tensors["x"].shape == samples.shape[1:]
+
+
+def test_inputs_are_rounded_as_the_runtime_does(rng):
+    """Halves to even, which :func:`popmac.golden.layers.quantize` does not."""
+    builder = Builder(rng)
+    scaled  = np.float32(0.25), np.int8(3)
+    y = builder.add("QuantizeLinear", builder.input([1, 600]), *scaled)
+    y = builder.add("DequantizeLinear", y, *scaled)
+    data = builder.model(y).SerializeToString()
+    x    = (np.arange(-300, 300, dtype=np.float32)[None] / 8).astype(np.float32)
+    with popmac.open("golden:tiny") as device:
+        actual = device.load(load_onnx(data, "model")).run(x)
+    np.testing.assert_array_equal(actual, runtime(data)(x)[0])
+
+
+@pytest.mark.parametrize("seed", [4, 100, 113])
+def test_sums_are_rounded_as_by_processors_with_fma(seed):
+    """Scales for which it matters to one or two of all pairs of codes."""
+    rng    = np.random.default_rng(seed)
+    scales = [np.float32(rng.uniform(0.01, 0.1)) for _ in range(3)]
+    zeros  = rng.integers(-128, 128, 3)
+    offset = int(rng.choice([0, 128]))
+    codes  = np.arange(-128, 128).astype(np.int8)
+    builder = Builder(rng)
+    kind    = np.uint8 if offset else np.int8
+    first, second = (np.ravel(grid) for grid in np.meshgrid(codes, codes, indexing="ij"))
+    files   = [(part.astype(np.int64) + offset).astype(kind) for part in (first, second)]
+    pairs   = [(scale, kind(zero + offset)) for scale, zero in zip(scales, zeros)]
+    y = builder.add("QLinearAdd", builder.input([65536], kind), *pairs[0], files[1], *pairs[1],
+                    *pairs[2])
+    expected = runtime(builder.model(y).SerializeToString())(files[0]).astype(np.int64) - offset
+    actual   = add_codes(first, second, scales, zeros.tolist(), offset)
+    np.testing.assert_array_equal(actual, expected)
+
+
+def test_softmax_is_summed_up_in_order():
+    """Codes among which there is one that depends on it."""
+    rng   = np.random.default_rng(42)
+    codes = rng.integers(60, 128, (3000, 40)).astype(np.int8)
+    scale = np.float32(rng.uniform(0.01, 0.1))
+    builder = Builder(rng)
+    y = builder.add("QLinearSoftmax", builder.input(list(codes.shape), "int8"), scale, np.int8(0),
+                    np.float32(1 / 256), np.int8(-128), axis=1, opset=13)
+    expected = runtime(builder.model(y).SerializeToString())(codes)
+    np.testing.assert_array_equal(softmax_codes(codes, scale, np.float32(1 / 256), -128), expected)
+
+
+def test_averages_that_depend_on_the_order_are_the_hosts():
+    scaled, other = (np.float32(0.1), 3), (np.float32(0.17), -20)
+    fit_real_average(9, 9, scaled, other, 0)
+    for count in (2, 4, 6):
+        with pytest.raises(FitError, match="order of its summation"):
+            fit_real_average(count, count, scaled, scaled, 0)
+
+
+def test_functions_in_floating_point_at_the_end(rng, tmp_path):
+    builder = Builder(rng)
+    x = builder.add("QuantizeLinear", builder.input([1, 6]), *SCALED)
+    weights = rng.integers(-127, 128, (6, 9)).astype(np.int8)
+    y = builder.add("QLinearMatMul", x, *SCALED, weights, np.float32(0.01), np.int8(0), *SCALED)
+    y = builder.add("DequantizeLinear", y, *SCALED)
+    ends = builder.add("Sigmoid", y), builder.add("Mul", y, builder.add("Tanh", y)), y
+    path = tmp_path / "model.onnx"
+    path.write_bytes(builder.model(*ends).SerializeToString())
+    samples = rng.normal(0, 10, (4, 1, 6)).astype(np.float32)
+    result  = verify(path, "golden:tiny", {"x": samples})
+    assert result.bit_exact, result.first_difference
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    with popmac.open("golden:tiny") as device:
+        actual = device.load(popmac.load(path)).run(samples[0])
+    for name, expected in zip(ends, session.run(None, {"x": samples[0]})):
+        np.testing.assert_array_equal(actual[name], expected[0], err_msg=name)
 
 
 def test_signed_weights_with_a_zero_point(rng):

@@ -33,8 +33,11 @@ def dense(rng, scales, *, rounding="single", depth=64):
 
 
 def samples(rng, graph, count=20):
-    shape = graph.tensors["x"].shape
-    return [{"x": rng.integers(-128, 128, shape).astype(np.int8)} for _ in range(count)]
+    """Random inputs, and for each output those with which it is greatest and least."""
+    shape   = graph.tensors["x"].shape
+    extreme = np.where(graph.tensors["w"].data > 0, 127, -128)[:, None]
+    return [{"x": x.astype(np.int8)} for x in
+            (*rng.integers(-128, 128, (count, *shape)), *extreme, *~extreme)]
 
 
 @pytest.mark.parametrize("zero_point", [-128, 2, 127])

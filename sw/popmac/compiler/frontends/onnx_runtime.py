@@ -35,7 +35,7 @@ def import_onnx():
     return onnx, onnxruntime, qonnx
 
 
-def open_session(model, *, optimised=True, save_to=None):
+def open_session(model, *, optimised=True, save_to=None, without=()):
     """Session of onnxruntime on the processor, with the settings that are popmac's contract.
 
     All optimisations are on, and int8 activations stay what they are
@@ -49,6 +49,8 @@ def open_session(model, *, optimised=True, save_to=None):
         Off for a model that was optimised before.
     save_to : path, optional
         Where the optimised model is written to.
+    without : sequence of str
+        Optimisations that are left out.
     """
     _, onnxruntime, _ = import_onnx()
     options = onnxruntime.SessionOptions()
@@ -61,11 +63,15 @@ def open_session(model, *, optimised=True, save_to=None):
     if save_to is not None:
         options.optimized_model_filepath = str(save_to)
     return onnxruntime.InferenceSession(model.SerializeToString(), options,
-                                        providers=["CPUExecutionProvider"])
+                                        providers=["CPUExecutionProvider"],
+                                        disabled_optimizers=list(without))
 
 
 def optimise(model):
     """``model`` as onnxruntime executes it: its own fusions of quantised layers done.
+
+    What stays floating point keeps its operators: their layout in blocks of channels, which makes
+    no difference to quantised layers, is left out.
 
     Parameters
     ----------
@@ -78,7 +84,7 @@ def optimise(model):
     onnx, *_ = import_onnx()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "optimised.onnx"
-        open_session(model, save_to=path)
+        open_session(model, save_to=path, without=["NchwcTransformer"])
         return onnx.load(path)
 
 

@@ -157,8 +157,9 @@ class Loader:
             self.values.update((n, Constant(found[n])) for n in node.output if n)
             return
         if node.op_type not in READERS:
-            raise RefusedError(f"popmac has no {node.op_type} of this form",
-                               "quantise it, or compute this part elsewhere")
+            raise RefusedError(f"{node.op_type} stays floating point, or is none that popmac has",
+                               "quantise what it reads and what it makes, or compute this part "
+                               "elsewhere")
         made = READERS[node.op_type](self, node, label, operands)
         self.values.update(zip(node.output, made if isinstance(made, tuple) else (made,)))
 
