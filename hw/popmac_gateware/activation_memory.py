@@ -227,8 +227,8 @@ class ActivationMemory(wiring.Component):
         inside  = delay(m, inside, self.stages - 1, name="inside")
         rotated = selected
         offset  = request.offset
-        padding = [hop(m, self.padding, name=f"padding_{group}")
-                   for group in range(0, rows, _GROUP)]
+        padding = hop(m, self.padding, name="padding")
+        padding = [hop(m, padding, name=f"padding_{group}") for group in range(0, rows, _GROUP)]
         for stage in range(self.stages):
             following = Signal(word, name=f"rotated_{stage}", reset_less=True)
             offset    = delay(m, offset, 1, name=f"offset_{stage}") if stage else offset

@@ -1,5 +1,6 @@
 """A board that starts from its flash: the recording, its reader, the core, and the answers."""
 
+import os
 from importlib.resources import files
 
 import numpy as np
@@ -18,6 +19,7 @@ from popmac.isa import ISA_VERSION
 from popmac.protocol import (
     RECORDING,
     RECORDING_ADDRESS,
+    RECORDING_MAGIC,
     REPLY,
     REPLY_HEADER,
     SESSION,
@@ -27,6 +29,7 @@ from popmac.protocol import (
 from popmac_gateware.boards.flash_start import FlashStart
 from popmac_gateware.core import Core
 from popmac_sim.board import GATEWARE, SimulatedBoard
+from popmac_sim.testbench import simulate
 from popmac_sim.verilated import build
 
 
@@ -96,81 +99,91 @@ class Started(wiring.Component):
         m.d.comb += [
             flash.cs.eq(start.cs), flash.clk.eq(start.clk), flash.copi.eq(start.copi),
             start.cipo.eq(flash.cipo), start.quiet.eq(core.idle & ~core.o.valid),
+            self.idle.eq(core.idle & ~start.busy),
         ]
         return m
 
 
-def board(contents):
-    library = build(lambda: Started(contents), sources=[*GATEWARE, __file__],
-                    parameters=contents.hex(), description="tiny with a flash")
-    return SimulatedBoard(library, TINY)
-
-
-def answers(board, seconds):
-    """Contents of the frames that come before nothing has come for so long."""
+def answers(board):
+    """Contents of the frames that come before nothing has come for 4 ms."""
     decoder, frames = Decoder(), []
-    while received := board.read(2**16, timeout=seconds):
+    while received := board.read(2**16, timeout=4e-3):
         frames += decoder.feed(received)
     assert None not in frames
     return frames
 
 
 @pytest.fixture(scope="module")
-def network():
-    zoo   = files("popmac") / "zoo"
-    graph = popmac.load(zoo / "digits.tflite")
-    with np.load(zoo / "digits.npz") as data:
-        return graph, data["image"][:2]
+def program():
+    return popmac.compile(files("popmac") / "zoo" / "digits.tflite", target=TINY)
 
 
-def test_a_board_runs_what_its_flash_has(network):
-    graph, images = network
-    program = popmac.compile(graph, target=TINY)
-    frames  = answers(board(record(program, {graph.inputs[0]: images})), 0.1)
-    heads   = [REPLY_HEADER.unpack_from(frame) for frame in frames]
+def test_a_board_runs_what_its_flash_has_and_then_hears_the_host(rng, monkeypatch, program,
+                                                                 digits, images):
+    monkeypatch.setattr(os, "urandom", rng.bytes)
+    graph    = popmac.load(digits)
+    contents = record(program, {graph.inputs[0]: images[:2]})
+    library  = build(lambda: Started(contents), sources=[*GATEWARE, __file__],
+                     parameters=contents.hex(), description="tiny with a flash")
+    board    = SimulatedBoard(library, TINY, fast=True)
+    frames   = answers(board)
+    heads    = [REPLY_HEADER.unpack_from(frame) for frame in frames]
     assert all(status == Status.OK for _, _, status in heads)
-    assert [command for command, *_ in heads].count(Command.RUN | REPLY) == len(images)
+    assert [command for command, *_ in heads].count(Command.RUN | REPLY) == 2
 
     # What was read at last are the outputs of the last segment on the device.
     segment = [segment for segment in program.segments if hasattr(segment, "first")][-1]
     name,   = segment.outputs
     layout  = program.layouts[name]
     results = [frame[REPLY_HEADER.size:] for frame, (command, *_) in zip(frames, heads)
-               if command == Command.READ | REPLY][-len(images):]
-    actual  = layout.unpack(np.frombuffer(b"".join(results), np.int8).reshape(len(images), -1))
+               if command == Command.READ | REPLY][-2:]
+    actual  = layout.unpack(np.frombuffer(b"".join(results), np.int8).reshape(2, -1))
     for image, values in zip(images, actual):
         expected = layers.run(graph, {graph.inputs[0]: image[None]})[name]
         np.testing.assert_array_equal(values.reshape(-1), expected.reshape(-1))
 
+    board.write(encode(bytes([Command.HELLO, 0]) + SESSION.pack(7)))
+    frame, = answers(board)
+    assert REPLY_HEADER.unpack_from(frame) == (Command.HELLO | REPLY, 0, Status.OK)
 
-@pytest.mark.parametrize("change", ["magic", "fingerprint", "empty"])
-def test_a_host_is_heard_if_there_is_nothing_for_it(network, change):
-    graph, _  = network
-    recording = bytearray(record(popmac.compile(graph, target=TINY)))
+
+@pytest.mark.parametrize("change", [None, "magic", "fingerprint", "empty"])
+def test_only_a_recording_for_this_configuration_is_played(change):
+    told     = bytes(range(20))
+    contents = bytearray(RECORDING.pack(RECORDING_MAGIC, 0x12345678, len(told)) + told)
     if change == "empty":
-        recording = b"\xff" * 64
-    else:
-        recording[{"magic": 3, "fingerprint": 7}[change]] ^= 1
-    with_host = board(bytes(recording[:4096]))
-    assert answers(with_host, 0.01) == []
-    with_host.write(encode(bytes([Command.HELLO, 0]) + SESSION.pack(7)))
-    frame, = answers(with_host, 0.01)
-    assert REPLY_HEADER.unpack_from(frame) == (Command.HELLO | REPLY, 0, Status.OK)
+        contents = b"\xff" * 64
+    elif change:
+        contents[{"magic": 3, "fingerprint": 7}[change]] ^= 1
+    m = Module()
+    m.submodules.flash = flash = Flash(bytes(contents))
+    m.submodules.start = start = FlashStart(clock_hz=1_000_000, fingerprint=0x12345678)
+    m.d.comb += [
+        flash.cs.eq(start.cs), flash.clk.eq(start.clk), flash.copi.eq(start.copi),
+        start.cipo.eq(flash.cipo),
+    ]
+    heard = []
+
+    async def testbench(ctx):
+        ctx.set(start.o.ready, 1)
+        ctx.set(start.quiet, 1)
+        ctx.set(start.i.payload, 99)
+        while ctx.get(start.busy):
+            _, _, valid, payload = await ctx.tick().sample(start.o.valid, start.o.payload)
+            if valid:
+                heard.append(payload)
+        ctx.set(start.i.valid, 1)
+        _, _, valid, payload = await ctx.tick().sample(start.o.valid, start.o.payload)
+        assert (valid, payload) == (1, 99)
+        await ctx.tick().repeat(100) # what was begun to be read
+        assert not ctx.get(start.cs)
+
+    simulate(m, testbench)
+    assert bytes(heard) == (b"" if change else told)
 
 
-def test_a_host_is_heard_afterwards(network):
-    graph, _ = network
-    started  = board(record(popmac.compile(graph, target=TINY)))
-    assert answers(started, 0.1)
-    started.write(encode(bytes([Command.HELLO, 0]) + SESSION.pack(7)))
-    frame, = answers(started, 0.01)
-    assert REPLY_HEADER.unpack_from(frame) == (Command.HELLO | REPLY, 0, Status.OK)
-
-
-def test_a_recording_says_for_what_it_is(network):
-    graph, _  = network
-    program   = popmac.compile(graph, target=TINY)
+def test_a_recording_says_for_what_it_is(program):
     recording = record(program)
     magic, fingerprint, length = RECORDING.unpack_from(recording)
-    assert (magic, fingerprint, length) == (b"PMAC", program.fingerprint,
+    assert (magic, fingerprint, length) == (RECORDING_MAGIC, program.fingerprint,
                                             len(recording) - RECORDING.size)

@@ -60,18 +60,20 @@ class Board(wiring.Component):
         m.submodules.tx   = tx   = io.Buffer("o", pins.tx)
         m.submodules.uart = uart = UART(clock_hz=arch.clock_hz, baud=arch.baud)
         m.submodules.core = core = Core(arch)
-        m.submodules.sent = sent = StreamRegister(8)
+        m.submodules.sent     = sent     = StreamRegister(8)
+        m.submodules.received = received = StreamRegister(8)
         m.d.comb += [uart.rx.eq(rx.i), tx.o.eq(uart.tx)]
         connect(m, core.o, sent.i)
         connect(m, sent.o, uart.i)
+        connect(m, received.o, core.i)
         if (flash := self._flash(platform)) is None:
-            connect(m, uart.o, core.i)
+            connect(m, uart.o, received.i)
         else:
             m.submodules.start = start = FlashStart(
                 clock_hz=arch.clock_hz, fingerprint=arch.fingerprint(ISA_VERSION))
             connect(m, uart.o, start.i)
-            connect(m, start.o, core.i)
-            m.d.comb += start.quiet.eq(core.idle & ~core.o.valid & ~sent.o.valid)
+            connect(m, start.o, received.i)
+            m.d.sync += start.quiet.eq(core.idle & ~core.o.valid & ~sent.o.valid)
             pins = [("cs", "o", start.cs), ("copi", "o", start.copi), ("cipo", "i", start.cipo)]
             pins += [(name, "o", 0) for name in ("wp", "hold")] # neither is asserted
             for name, direction, value in pins:

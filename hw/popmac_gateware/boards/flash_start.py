@@ -133,6 +133,8 @@ class FlashStart(wiring.Component):
         To the core.
     quiet : ``In(1)``
         The core is idle, and has nothing to say that is not said yet.
+    busy : ``Out(1)``
+        The host is not heard yet.
     """
 
     def __init__(self, *, clock_hz, fingerprint):
@@ -146,10 +148,12 @@ class FlashStart(wiring.Component):
             "i":     In(stream.Signature(8)),
             "o":     Out(stream.Signature(8)),
             "quiet": In(1),
+            "busy":  Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
+        m.d.comb += self.busy.eq(1)
         m.submodules.reader = reader = FlashReader(clock_hz=self.clock_hz,
                                                    address=RECORDING_ADDRESS)
         m.d.comb += [
@@ -189,6 +193,7 @@ class FlashStart(wiring.Component):
                     m.next = "Host"
             with m.State("Host"):
                 m.d.comb += [
+                    self.busy.eq(0),
                     reader.stop.eq(1),
                     self.o.payload.eq(self.i.payload),
                     self.o.valid.eq(self.i.valid),

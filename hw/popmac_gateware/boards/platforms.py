@@ -29,6 +29,12 @@ class Support:
     platform: type
     loader:   str
 
+    @property
+    def starts_from_flash(self):
+        """Whether :class:`Board` finds a flash to start from."""
+        return any((resource.name, resource.number) == ("spi_flash", 0)
+                   for resource in self.platform.resources)
+
 
 #: By name of target.
 BOARDS = {
