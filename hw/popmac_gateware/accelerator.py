@@ -165,7 +165,11 @@ class Accelerator(wiring.Component):
         ]
 
         # From windows to results.
-        early = delay(m, issue, to_planes, name="step_binary")
+        early = delay(m, issue, to_planes - 2, name="step_early")
+        plane_bytes = Signal(arch.word_bytes, reset_less=True)
+        m.d.sync += plane_bytes.eq(Cat((early.goes_on[0] & ~layer.tail_always)
+                                       | (i < layer.tail_bytes) for i in range(arch.word_bytes)))
+        early = delay(m, early, 2, name="step_binary")
         step  = delay(m, early, to_window - to_planes, name="step")
         m.d.comb += [
             array.step.window.eq(memory.window),
@@ -175,6 +179,7 @@ class Accelerator(wiring.Component):
             array.step.double.eq(early.double),
             array.step.last.eq(early.last),
             array.binary.eq(binary),
+            array.clear.eq(sequencer.begin),
             array.plane_bits_log2.eq(layer.plane_bits_log2),
             pair_unit.step.window.eq(memory.window),
             pair_unit.step.valid.eq(step.valid),
@@ -184,17 +189,11 @@ class Accelerator(wiring.Component):
             *(pair_unit.operation[name].eq(layer[name]) for name, _ in
               pair_unit.operation.shape()),
         ]
-        counts = Signal(8 * arch.word_bytes) # bits of the words of planes
-        for i in range(arch.word_bytes):
-            m.d.comb += counts.word_select(i, 8).eq(
-                ((early.goes_on[0] & ~layer.tail_always)
-                 | (i < layer.tail_bytes)).replicate(8))
-        m.d.comb += [array.step.planes[p].eq(memory.planes[p] & counts)
-                     for p in range(arch.planes)]
+        m.d.comb += [array.step.planes.eq(memory.planes), memory.plane_bytes.eq(plane_bytes)]
         done = Signal(done_layout(arch))
         m.d.comb += [done.valid.eq(early.valid & early.last), done.tag.eq(early.tag)]
-        late = delay(m, done, array.binary_latency + requantizer.lead, name="done_binary")
-        done = delay(m, late, to_window + array.latency - to_planes - array.binary_latency - 1,
+        late = delay(m, done, array.binary_latency + requantizer.lead - 1, name="done_binary")
+        done = delay(m, late, to_window + array.latency - to_planes - array.binary_latency,
                      name="done")
 
         # Of planes that are bits, the sum of a pixel is there when that of its last one is.

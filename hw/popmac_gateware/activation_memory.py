@@ -7,6 +7,7 @@ from amaranth.utils import exact_log2
 
 from popmac.arch import BANKS
 
+from .binary_cell import BITS, STORED_INVERTED
 from .pipeline import delay, hop
 from .primitives.block_ram import BlockRam
 
@@ -77,9 +78,12 @@ class ActivationMemory(wiring.Component):
         Constant during a layer.
     plane_words : ``In(3)``
         Words from the word of a plane to that of the next; constant during a layer.
+    plane_bytes : ``In(rows)``
+        Bytes of the words of planes to take, a cycle before these; the others are 0.
     window : ``Out(ArrayLayout(signed(8), rows))``
     taps : ``Out(taps_layout(arch))``
     planes : ``Out(planes_layout(arch))``
+        As :class:`BinaryCell` wants them.
 
     Timing
     ------
@@ -101,6 +105,7 @@ class ActivationMemory(wiring.Component):
             "request": In(window_request_layout(arch)),
             "padding": In(signed(8)),
             "plane_words": In(_BANK_BITS),
+            "plane_bytes": In(arch.rows),
             "planes":  Out(planes_layout(arch)),
             "window":  Out(data.ArrayLayout(signed(8), arch.rows)),
             "taps":    Out(taps_layout(arch)),
@@ -197,13 +202,17 @@ class ActivationMemory(wiring.Component):
 
         # The words of planes: each from its bank.
         for plane in range(self.arch.planes):
-            where  = Signal(_BANK_BITS, name=f"plane_from_{plane}", reset_less=True)
-            chosen = Signal(8 * rows, name=f"plane_{plane}", reset_less=True)
+            where   = Signal(_BANK_BITS, name=f"plane_from_{plane}", reset_less=True)
+            chosen  = Signal(8 * rows, name=f"plane_{plane}", reset_less=True)
+            nothing = Const(STORED_INVERTED, BITS).replicate(8 * rows // BITS)
             apart  = delay(m, (self.plane_words * plane)[:_BANK_BITS], 1, name=f"apart_{plane}")
             m.d.sync += [
                 where.eq(s3_word + apart),
-                chosen.eq(Array(w.as_value() for w in bank_words)[where]),
+                chosen.eq(Array(w.as_value() for w in bank_words)[where] ^ nothing),
             ]
+            for i in range(rows):
+                with m.If(~self.plane_bytes[i]):
+                    m.d.sync += chosen.word_select(i, 8).eq(nothing.word_select(i, 8))
             m.d.comb += self.planes[plane].eq(chosen)
 
         # Cycles 5 and 6: rotate by the offset, in stages; at last, pad.
@@ -218,8 +227,8 @@ class ActivationMemory(wiring.Component):
         inside  = delay(m, inside, self.stages - 1, name="inside")
         rotated = selected
         offset  = request.offset
-        padding = [hop(m, self.padding, name=f"padding_{group}")
-                   for group in range(0, rows, _GROUP)]
+        padding = hop(m, self.padding, name="padding")
+        padding = [hop(m, padding, name=f"padding_{group}") for group in range(0, rows, _GROUP)]
         for stage in range(self.stages):
             following = Signal(word, name=f"rotated_{stage}", reset_less=True)
             offset    = delay(m, offset, 1, name=f"offset_{stage}") if stage else offset

@@ -5,7 +5,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .binary_cell import count_width
-from .pipeline import delay
+from .primitives.carry import ADD_SELECTED, CarryChain
+from .primitives.ecp5 import is_ecp5
 
 
 __all__ = ["BinaryFoot", "BINARY_SUM_BITS", "MAX_PLANE_BITS_LOG2", "plane_bits_log2"]
@@ -33,13 +34,16 @@ class BinaryFoot(wiring.Component):
     Members
     -------
     counts : ``In(ArrayLayout(count_width(arch), planes))``
-    valid, first, double, last : ``In(1)``
-        Accumulate; begin anew; add to twice the sums so far; the sums are complete with this step.
+    clear : ``In(1)``
+        Begin anew, as after ``last``.
+    valid, double, last : ``In(1)``
+        Accumulate; add to twice the sums so far; the sums are complete with this step, which is
+        a valid one.
     plane_bits_log2 : ``In(range(MAX_PLANE_BITS_LOG2 + 1))``
         So many planes, as log2, are the bits of one activation, the highest one first. Constant
         during a layer, and at most :func:`plane_bits_log2`.
     sum : ``Out(BINARY_SUM_BITS + 4)``
-        That of plane ``p``, from ``2 + p * phases`` cycles after ``last`` on, for ``phases``
+        That of plane ``p``, from ``1 + p * phases`` cycles after ``last`` on, for ``phases``
         cycles, plus twice that of the plane before if this is a higher bit of the same activation:
         the sum of a pixel is that of its last plane. ``last`` must not come again before the last
         one of them.
@@ -49,8 +53,8 @@ class BinaryFoot(wiring.Component):
         self.arch = arch
         super().__init__({
             "counts": In(data.ArrayLayout(count_width(arch), arch.planes)),
+            "clear":  In(1),
             "valid":  In(1),
-            "first":  In(1),
             "double": In(1),
             "last":   In(1),
             "plane_bits_log2": In(range(MAX_PLANE_BITS_LOG2 + 1)),
@@ -60,10 +64,9 @@ class BinaryFoot(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         planes  = self.arch.planes
-        capture = delay(m, self.last, 1, name="capture")
         turn    = Signal(range(self.arch.phases), reset_less=True)
         shift   = Signal()
-        with m.If(capture):
+        with m.If(self.last):
             m.d.sync += turn.eq(0)
         with m.Else():
             m.d.sync += turn.eq(turn + 1) # phases are a power of two
@@ -74,8 +77,8 @@ class BinaryFoot(wiring.Component):
         plane = Signal(most, reset_less=True) # the one in front
         more  = Signal(reset_less=True)
         front = Signal(most)
-        m.d.comb += front.eq(Mux(capture, 0, plane + 1))
-        with m.If(capture | shift):
+        m.d.comb += front.eq(Mux(self.last, 0, plane + 1))
+        with m.If(self.last | shift):
             m.d.sync += plane.eq(front)
             with m.Switch(self.plane_bits_log2):
                 for bits_log2 in range(most + 1):
@@ -87,13 +90,28 @@ class BinaryFoot(wiring.Component):
             accumulator = Signal(BINARY_SUM_BITS, name=f"accumulator_{plane}", reset_less=True)
             held        = Signal(BINARY_SUM_BITS if plane else self.sum.shape(),
                                  name=f"held_{plane}", reset_less=True)
-            so_far      = Mux(self.double, accumulator << 1, accumulator)
-            with m.If(self.valid):
-                m.d.sync += accumulator.eq(Mux(self.first, 0, so_far) + self.counts[plane])
+            total       = Signal(BINARY_SUM_BITS, name=f"total_{plane}")
+            if is_ecp5(platform): # doubled in the positions that add
+                m.submodules[f"chain_{plane}"] = chain = \
+                    CarryChain([ADD_SELECTED] * BINARY_SUM_BITS)
+                m.d.comb += [
+                    chain.a.eq(self.counts[plane]),
+                    chain.b.eq(accumulator << 1),
+                    chain.c.eq(accumulator),
+                    chain.d.eq(self.double.replicate(BINARY_SUM_BITS)),
+                    total.eq(chain.s),
+                ]
+            else:
+                so_far = Mux(self.double, accumulator << 1, accumulator)
+                m.d.comb += total.eq(so_far + self.counts[plane])
+            with m.If(self.last | self.clear):
+                m.d.sync += accumulator.eq(0)
+            with m.Elif(self.valid):
+                m.d.sync += accumulator.eq(total)
             if plane == 0 and most:
                 following = following + Mux(more, held << 1, 0)
-            with m.If(capture):
-                m.d.sync += held.eq(accumulator)
+            with m.If(self.last):
+                m.d.sync += held.eq(total)
             with m.Elif(shift):
                 m.d.sync += held.eq(following)
             following = held

@@ -58,7 +58,7 @@ class PairUnit(wiring.Component):
         :attr:`LATENCY` cycles after the last step of a pixel.
     """
 
-    LATENCY = 5 + LutMultiplier.LATENCY
+    LATENCY = 6 + LutMultiplier.LATENCY
 
     def __init__(self, arch):
         self.arch = arch
@@ -85,21 +85,27 @@ class PairUnit(wiring.Component):
             product.eq(self.operation.unit == isa.Unit.PRODUCT),
         ]
 
-        # Cycle 0: bring the window here. Cycle 1: compare it with what is held.
-        window = delay(m, self.step.window, 1, name="window")
-        step   = delay(m, Cat(self.step.valid & self.step.last, self.step.tag), 1, name="step")
+        # Cycle 0: bring the window here. Cycle 1: compare it with what will be held. Cycle 2: hold
+        # the greater one.
+        coming = delay(m, self.step.window, 1, name="coming")
+        window = delay(m, coming, 1, name="window")
+        step   = delay(m, Cat(self.step.valid & self.step.last, self.step.tag), 2, name="step")
+        early  = delay(m, Cat(self.step.valid, self.step.first, self.step.last), 1, name="early")
         held, first, second = (Signal(word, name=name, reset_less=True)
                                for name in ("held", "first", "second"))
         for group in range(0, arch.rows, 4): # each with what decides on it beside it
-            valid = hop(m, self.step.valid, name=f"valid_{group}")
-            start = hop(m, self.step.first, name=f"start_{group}")
-            end   = hop(m, self.step.valid & self.step.last, name=f"end_{group}")
+            valid = hop(m, early[0], name=f"valid_{group}")
+            start = hop(m, early[1], name=f"start_{group}")
+            end   = hop(m, early[0] & early[2], name=f"end_{group}")
             one   = hop(m, alone, name=f"alone_{group}")
             join  = hop(m, union, name=f"union_{group}")
             flip  = hop(m, inverted, name=f"inverted_{group}")
             for i in range(group, group + 4):
-                new  = window[i] | Mux(join & ~start, held[i], 0)
-                keep = ~start & (~one | (~join & (held[i] > window[i])))
+                new     = window[i] | Mux(join & ~start, held[i], 0)
+                greater = Signal(name=f"greater_{i}", reset_less=True) # held[i] > window[i]
+                keep    = ~start & (~one | (~join & greater))
+                m.d.sync += greater.eq(Mux(valid & ~keep, window[i] > coming[i],
+                                           held[i] > coming[i]))
                 with m.If(valid & ~keep):
                     m.d.sync += held[i].eq(new)
                 with m.If(end):
@@ -107,7 +113,7 @@ class PairUnit(wiring.Component):
                         first[i].eq(Mux(keep, held[i], new)),
                         second[i].eq(Mux(one, 0, new ^ flip.replicate(8))),
                     ]
-        # Cycle 2: one phase after the other.
+        # Cycle 3: one phase after the other.
         done      = Signal(done_layout(arch))
         phase     = Signal(range(arch.phases))
         following = Signal.like(phase)
@@ -116,7 +122,7 @@ class PairUnit(wiring.Component):
             following.eq(phase + 1),
             done.eq(step),
         ]
-        m.d.comb += self.done.eq(delay(m, done, self.LATENCY - 2, name="done"))
+        m.d.comb += self.done.eq(delay(m, done, self.LATENCY - 3, name="done"))
         for j in range(arch.lanes):
             channels = [f * arch.lanes + j for f in range(arch.rows // arch.lanes)]
             operands = []
@@ -125,7 +131,7 @@ class PairUnit(wiring.Component):
                 m.d.comb += operand.eq(Array(held_word[c] for c in channels)[phase])
                 operands.append(delay(m, operand, 1 + j // 2, name=f"s3_{name}_{j}"))
 
-            # Cycle 3: less the zero points. Cycle 4: a factor without a sign, for the multiplier.
+            # Cycle 4: less the zero points. Cycle 5: a factor without a sign, for the multiplier.
             centred = []
             for name, operand, zero in (
                     ("first", operands[0], self.operation.padding),
@@ -142,10 +148,10 @@ class PairUnit(wiring.Component):
             ]
             m.d.comb += [multiplier.a.eq(a), multiplier.b.eq(b)]
 
-            # Cycle 8: the product, or both operands as they were.
+            # Cycle 9: the product, or both operands as they were.
             pair = Signal(PAIR_OPERANDS, name=f"pair_{j}")
             m.d.comb += [pair.first.eq(operands[0]), pair.second.eq(operands[1])]
-            pair = delay(m, pair.as_value(), self.LATENCY - 3, name=f"operands_{j}")
+            pair = delay(m, pair.as_value(), self.LATENCY - 4, name=f"operands_{j}")
             m.d.sync += self.operands[j].eq(
                 Mux(hop(m, product, name=f"product_{j}"), multiplier.product, pair))
         return m

@@ -69,7 +69,7 @@ class RequantizeLane(wiring.Component):
     written while it is used.
     """
 
-    LATENCY = 12
+    LATENCY = 14
 
     def __init__(self):
         super().__init__({
@@ -103,7 +103,7 @@ class RequantizeLane(wiring.Component):
             return register
 
         entries = [self.entry]
-        for cycle in range(1, 8):
+        for cycle in range(1, 9):
             entries.append(delay(m, entries[-1], 1, name=f"entry_{cycle}"))
 
         # Cycle 0: read the bias.
@@ -152,17 +152,23 @@ class RequantizeLane(wiring.Component):
         negative_offset = parameter("offset_negative", entries[6])
         s7_negative     = delay(m, negative, 1, name="s7_negative")
 
-        # Cycle 7: add the offset; read the shift.
-        shift     = parameter("shift", entries[7])
+        # Cycle 7: add the offset.
         s8_value  = Signal(signed(width), reset_less=True)
         m.d.sync += s8_value.eq(s7_sum + Mux(s7_negative, negative_offset, positive_offset))
 
-        # Cycles 8, 9, 10: shift by 16, by 4, by 1, and saturate so that what is left suffices.
-        value = s8_value
-        for cycle, step, bits in [(8, 16, 26), (9, 4, 14), (10, 1, 10)]:
+        # Cycle 8: whether it will be too large, for each shift by 16; read the shift.
+        shift     = parameter("shift", entries[8])
+        too_large = [delay(m, _exceeds(s8_value >> n * 16, 26), 1, name=f"too_large_{n}")
+                     for n in range(4)]
+        value     = delay(m, s8_value, 1, name="s9_value")
+
+        # Cycles 9, 10, 11: shift by 16, by 4, by 1, and saturate so that what is left suffices.
+        for cycle, step, bits in [(9, 16, 26), (10, 4, 14), (11, 1, 10)]:
             amount    = shift.bit_select(step.bit_length() - 1, 2)
             shifted   = Array((value >> n * step)[:bits] for n in range(4))[amount]
-            too_large = Array(_exceeds(value >> n * step, bits) for n in range(4))[amount]
+            if cycle > 9:
+                too_large = [_exceeds(value >> n * step, bits) for n in range(4)]
+            too_large = Array(too_large)[amount]
             sign      = value[-1]
             following = Signal(signed(bits), name=f"s{cycle + 1}_value", reset_less=True)
             m.d.sync += following.eq(Mux(too_large, Cat((~sign).replicate(bits - 1), sign),
@@ -170,15 +176,18 @@ class RequantizeLane(wiring.Component):
             value = following
             shift = delay(m, shift, 1, name=f"s{cycle + 1}_shift")
 
-        # Cycle 11: limit, and add the zero point.
+        # Cycle 12: compare with the limits, and add the zero point. Cycle 13: limit.
         low   = delay(m, self.clamp.low - self.clamp.zero_point, 1, name="low")
         high  = delay(m, self.clamp.high - self.clamp.zero_point, 1, name="high")
-        with m.If(value < low):
+        below = delay(m, value < low, 1, name="below")
+        above = delay(m, value > high, 1, name="above")
+        total = delay(m, (value + self.clamp.zero_point)[:8], 1, name="total")
+        with m.If(below):
             m.d.sync += self.result.eq(self.clamp.low)
-        with m.Elif(value > high):
+        with m.Elif(above):
             m.d.sync += self.result.eq(self.clamp.high)
         with m.Else():
-            m.d.sync += self.result.eq(value + self.clamp.zero_point)
+            m.d.sync += self.result.eq(total)
         return m
 
 

@@ -124,6 +124,8 @@ class Sequencer(wiring.Component):
 
         index      = Signal(8)
         last_index = Signal(8)
+        at_last    = Signal() # index is the last one; while there are steps
+        m.d.sync += at_last.eq(index == last_index)
         m.d.comb += [
             self.request.payload.eq(index * isa.LAYER_ROWS + asked),
             self.blocks.payload.row.eq(self.next_layer.parameters),
@@ -151,6 +153,7 @@ class Sequencer(wiring.Component):
         available = Signal(slots) # as many ones, from the lowest bit on, as there are blocks
         busy_for  = Signal.like(self.layer.last_phase)
         occupied  = Signal() # busy_for is not 0
+        blocked   = Signal() # the step has to wait for one of these two
         issuing   = Signal()
         go        = Signal()
         waits     = {
@@ -159,7 +162,7 @@ class Sequencer(wiring.Component):
             "parameters": step.last & ~available[0],
         }
         m.d.comb += [
-            go.eq(issuing & ~Cat(waits.values()).any()),
+            go.eq(issuing & ~self.hold & ~blocked),
             nest.advance.eq(go | stale),
             nest.begin.eq(complete),
         ]
@@ -190,18 +193,28 @@ class Sequencer(wiring.Component):
             self.issue.tag.final.eq(step.final),
             self.issue.tag.release.eq(step.release),
         ]
-        with m.If(self.loaded & ~(go & step.release)):
-            m.d.sync += available.eq(Cat(1, available))
-        with m.Elif(~self.loaded & go & step.release):
-            m.d.sync += available.eq(available[1:])
+        # Both outcomes of this cycle are prepared, and ``go`` only selects.
+        long    = Signal() # a pixel occupies the requantiser for more than a cycle
+        going   = {"available": Mux(step.release, Mux(self.loaded, available, available[1:]),
+                                    Mux(self.loaded, Cat(1, available), available)[:slots]),
+                   "occupied":  Mux(step.last, long, occupied & (busy_for != 1))}
+        staying = {"available": Mux(self.loaded, Cat(1, available), available)[:slots],
+                   "occupied":  occupied & (busy_for != 1)}
+
+        def is_blocked(last, after):
+            return last & (after["occupied"] | ~after["available"][0])
+
+        m.d.sync += [
+            long.eq(self.next_layer.last_phase != 0),
+            available.eq(Mux(go, going["available"], staying["available"])),
+            occupied.eq(Mux(go, going["occupied"], staying["occupied"])),
+            blocked.eq(Mux(go, is_blocked(nest.last, going),
+                           is_blocked(Mux(stale, nest.last, step.last), staying))),
+        ]
         with m.If(go & step.last):
-            m.d.sync += [
-                busy_for.eq(self.next_layer.last_phase),
-                occupied.eq(self.next_layer.last_phase != 0),
-                slot.eq(slot + step.release),
-            ]
+            m.d.sync += [busy_for.eq(self.next_layer.last_phase), slot.eq(slot + step.release)]
         with m.Elif(occupied):
-            m.d.sync += [busy_for.eq(busy_for - 1), occupied.eq(busy_for != 1)]
+            m.d.sync += busy_for.eq(busy_for - 1)
 
         # What this cycle was for, counted in the next one.
         in_flight = Signal() # results of a layer are awaited
@@ -291,7 +304,7 @@ class Sequencer(wiring.Component):
             with m.State("Issue"):
                 with m.If(go & step.final):
                     m.d.sync += [index.eq(index + 1), issuing.eq(0)]
-                    with m.If(index == last_index):
+                    with m.If(at_last):
                         m.next = "Finish"
                     with m.Else():
                         m.next = "Fetch"

@@ -7,7 +7,6 @@ from amaranth.lib.wiring import In, Out
 from popmac.arch import ACCUMULATOR_BITS
 
 from .activation_memory import planes_layout, taps_layout
-from .binary_cell import STORED_INVERTED
 from .binary_foot import MAX_PLANE_BITS_LOG2, BinaryFoot
 from .pipeline import delay, hop
 from .primitives.multiplier import Multiplier
@@ -23,7 +22,7 @@ def step_layout(arch):
     return data.StructLayout({
         "window": data.ArrayLayout(signed(8), arch.rows),
         "taps":   taps_layout(arch), # 0, or activations of each column, one word per row pair
-        "planes": planes_layout(arch), # activations of the binary engine
+        "planes": planes_layout(arch), # activations of the binary engine, as its cells want them
         "valid":  1, # accumulate
         "first":  1, # instead of adding to them, replace the accumulators
         "double": 1, # add to twice what the binary engine's accumulators have
@@ -66,8 +65,10 @@ class SystolicArray(wiring.Component):
         whichever is not 0, and ``a1`` must be 0.
     binary : ``In(1)``
         The sums are those of the binary engine: numbers of equal bits, those of plane ``p`` for
-        ``phases`` cycles, from ``1 + p * phases`` cycles after :attr:`binary_latency` on.
+        ``phases`` cycles, :attr:`binary_latency` ``+ p * phases`` cycles after the last step.
         Constant during a layer.
+    clear : ``In(1)``
+        Begin a layer; nothing of another one is under way.
     plane_bits_log2 : ``In(range(MAX_PLANE_BITS_LOG2 + 1))``
         See :class:`BinaryFoot`.
     write : ``In(weight_write_layout(arch))``
@@ -90,6 +91,7 @@ class SystolicArray(wiring.Component):
             "address": In(weight_address_layout(arch)),
             "step":    In(step_layout(arch)),
             "binary":  In(1),
+            "clear":   In(1),
             "plane_bits_log2": In(range(MAX_PLANE_BITS_LOG2 + 1)),
             "sums":    Out(data.ArrayLayout(signed(ACCUMULATOR_BITS), arch.columns)),
             "write":   In(weight_write_layout(arch)),
@@ -113,7 +115,7 @@ class SystolicArray(wiring.Component):
                 taps = delay(m, self.step.taps[j].as_value(), j, name=f"skewed_taps_{j}")
 
             planes = Signal(data.ArrayLayout(16, self.arch.planes), name=f"planes_{j}")
-            m.d.comb += [planes[p].eq(self.step.planes[p].word_select(j, 16) ^ STORED_INVERTED)
+            m.d.comb += [planes[p].eq(self.step.planes[p].word_select(j, 16))
                          for p in range(self.arch.planes)]
             planes = delay(m, planes, j, name=f"skewed_planes_{j}")
 
@@ -156,6 +158,7 @@ class SystolicArray(wiring.Component):
             delay(m, flag, self.binary_latency - 2, name=name) for name, flag in [
                 ("valid", self.step.valid), ("first", self.step.first),
                 ("double", self.step.double), ("last", self.step.last & self.step.valid)])
+        clear  = self.clear
         behind = self.latency - self.binary_latency
         valid  = Mux(self.binary, valid, delay(m, valid, behind, name="valid_array"))
         first  = Mux(self.binary, first, delay(m, first, behind, name="first_array"))
@@ -166,6 +169,7 @@ class SystolicArray(wiring.Component):
             valid      = hop(m, valid, name=f"valid_foot_{k}")
             first      = hop(m, first, name=f"first_foot_{k}")
             double     = hop(m, double, name=f"double_foot_{k}")
+            clear      = hop(m, clear, name=f"clear_foot_{k}")
             last       = hop(m, last, name=f"last_foot_{k}")
             bits       = hop(m, bits, name=f"plane_bits_log2_foot_{k}")
             binary     = hop(m, binary, name=f"binary_foot_{k}")
@@ -183,8 +187,8 @@ class SystolicArray(wiring.Component):
                 m.submodules[f"binary_foot_{column}"] = foot = BinaryFoot(self.arch)
                 m.d.comb += [
                     foot.counts.eq(tiles[row_pairs - 1, k].o_counts[i]),
+                    foot.clear.eq(clear),
                     foot.valid.eq(valid),
-                    foot.first.eq(first),
                     foot.double.eq(double),
                     foot.last.eq(last),
                     foot.plane_bits_log2.eq(bits),

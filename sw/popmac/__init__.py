@@ -8,6 +8,7 @@ _HOMES = {
     "load":                     (".models", "load"),
     "compile":                  (".compiler", "compile_model"),
     "open":                     (".driver.urls", "open_device"),
+    "quantize":                 (".quantize", "quantize"),
     "Program":                  (".program", "Program"),
     "PopmacError":              (".errors", "PopmacError"),
     "ModelFormatError":         (".errors", "ModelFormatError"),

@@ -66,7 +66,8 @@ def evaluate(path, device, inputs, labels=None):
         results = {graph.outputs[0]: results}
 
     reference = open_reference(Path(path).read_bytes(), graph)
-    codecs    = {name: Codec(graph.tensors[name]) for name in (*graph.inputs, *graph.outputs)}
+    codecs    = {name: Codec(graph.tensors[name], graph.dialect)
+                 for name in (*graph.inputs, *graph.outputs)}
     codes     = {name: codecs[name].encode(array) for name, array in inputs.items()}
     real      = all(array.dtype == np.float32 for array in inputs.values())
     equal, expected = 0, []

@@ -93,7 +93,8 @@ class Graph:
     name : str
         Name of the model, for messages.
     dialect : str
-        Whose arithmetic the operators follow: ``"tflite"``, ``"onnx"`` or ``"qonnx"``.
+        Whose arithmetic the operators follow: ``"tflite"``, ``"onnx"`` (onnxruntime's quantised
+        operators) or ``"qonnx"``.
     nodes : tuple of Node
     tensors : mapping of str to Tensor
     inputs, outputs : tuple of str

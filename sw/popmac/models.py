@@ -13,7 +13,9 @@ MAX_BYTES = 1 << 30
 
 
 def load(path) -> Graph:
-    """Load a model: ``.tflite``, or QONNX in ``.onnx``.
+    """Load a model: ``.tflite``, or ``.onnx``: QONNX, or quantised for onnxruntime.
+
+    Of which kind a ``.onnx`` file is, its operators say.
 
     Raises
     ------
@@ -32,7 +34,7 @@ def load(path) -> Graph:
             from .compiler.frontends.tflite import load_tflite
             return load_tflite(data, path.name)
         case ".onnx":
-            from .compiler.frontends.qonnx import load_qonnx
-            return load_qonnx(data, path.name)
+            from .compiler.frontends.onnx_file import load_onnx
+            return load_onnx(data, path.name)
         case _:
             raise ModelFormatError(f"{path}: models are .tflite and .onnx files")

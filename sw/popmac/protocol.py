@@ -11,8 +11,9 @@ from . import isa
 
 __all__ = ["PROTOCOL_VERSION", "FLAG", "ESCAPE", "ESCAPE_XOR", "FCS_BYTES", "DATA_BYTES", "WINDOW",
            "REPETITIONS", "REPLY", "Command", "Space", "Status", "COMMAND_HEADER", "REPLY_HEADER",
-           "SESSION", "TRANSFER", "LAYERS", "REPORT", "IDENTITY", "ALIGNMENT", "READABLE",
-           "WRITABLE", "frame_cost", "identity", "space_bytes"]
+           "SESSION", "TRANSFER", "LAYERS", "REPORT", "IDENTITY", "RECORDING", "RECORDING_MAGIC",
+           "RECORDING_ADDRESS", "RECORDING_LIMIT", "ALIGNMENT", "READABLE", "WRITABLE",
+           "frame_cost", "identity", "space_bytes"]
 
 
 #: Changes with every change that a client could notice.
@@ -106,6 +107,14 @@ LAYERS         = struct.Struct("<BB")
 REPORT         = struct.Struct("<BBBBII")
 #: Begins IDENTITY space: bytes of JSON that follow, instruction set version, fingerprint.
 IDENTITY       = struct.Struct("<HHI")
+
+#: Begins a recording in the flash of a board: magic, fingerprint, bytes that follow; these are what
+#: a host would send.
+RECORDING         = struct.Struct("<4sII")
+RECORDING_MAGIC   = b"PMAC"
+#: Behind the bitstream; and what a flash of 16 MiB has left there.
+RECORDING_ADDRESS = 0x200000
+RECORDING_LIMIT   = 2**24 - RECORDING_ADDRESS - RECORDING.size
 
 #: Address and length of a transfer are multiples of this.
 ALIGNMENT = {Space.ACTIVATION: 1, Space.WEIGHT: 2, Space.PROGRAM: isa.ROW_BYTES, Space.IDENTITY: 1}

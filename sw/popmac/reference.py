@@ -6,13 +6,16 @@ from typing import Protocol
 
 import numpy as np
 
-from .compiler.frontends.onnx_runtime import IR_VERSION, import_onnx
+from .compiler.frontends.onnx_file import parse_onnx
+from .compiler.frontends.onnx_runtime import IR_VERSION, import_onnx, open_session
+from .compiler.frontends.quantized_onnx import read_quantized_onnx
 from .compiler.frontends.tflite import unique_names
 from .errors import InputError, ModelFormatError, ToolError
 from .graph import DTYPES
 
 
-__all__ = ["LiteRTReference", "QonnxReference", "Reference", "open_reference"]
+__all__ = ["LiteRTReference", "OnnxRuntimeReference", "QonnxReference", "Reference",
+           "open_reference"]
 
 
 class Reference(Protocol):
@@ -115,7 +118,7 @@ class QonnxReference:
     data : bytes
         Contents of the file.
     graph : Graph
-        What :func:`load_qonnx` made of it: says which codes stand for the executor's values.
+        What :func:`load_onnx` made of it: says which codes stand for the executor's values.
 
     Raises
     ------
@@ -165,6 +168,92 @@ class QonnxReference:
         return values.astype(DTYPES[tensor.dtype])
 
 
+class OnnxRuntimeReference:
+    """A quantised model in onnxruntime, on the processor, with all optimisations.
+
+    onnxruntime computes other numbers for a QDQ model without its optimisations, and may for one
+    with further outputs. So tensors inside of the model are those of the model that its optimiser
+    made, executed as it is, and for each input the outputs of both are compared.
+
+    Parameters
+    ----------
+    data : bytes
+        Contents of the file.
+    graph : Graph
+        What the file was loaded into.
+
+    Raises
+    ------
+    ToolError
+        If the packages are missing.
+    """
+
+    def __init__(self, data, graph):
+        onnx, onnxruntime, _ = import_onnx()
+        self.description = f"onnxruntime {onnxruntime.__version__}, all optimisations"
+        reading = read_quantized_onnx(parse_onnx(data, graph.name), graph.name)
+        model   = onnx.ModelProto()
+        model.CopyFrom(reading.model)
+        present = {item.name for item in (*model.graph.output, *model.graph.input)}
+        for name in dict.fromkeys(codes.file_name for codes in reading.origins.values()):
+            if name not in present:
+                model.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
+        self._graph   = graph
+        self._origins = reading.origins
+        self._whole   = open_session(reading.source)
+        self._open    = open_session(model, optimised=False)
+        self._types   = {item.name: item.type for item in self._whole.get_inputs()}
+
+    def run(self, inputs):
+        """Values of every tensor that both the runtime and the graph have, as codes.
+
+        Parameters
+        ----------
+        inputs : mapping of str to ndarray
+            By tensor name; codes.
+
+        Raises
+        ------
+        ToolError
+            If onnxruntime gives other outputs when tensors inside are asked for.
+        """
+        feeds = {}
+        for name, values in inputs.items():
+            tensor = self._graph.tensors[name]
+            feeds[name] = values if self._types[name] != "tensor(float)" else \
+                (values.astype(np.int64) - tensor.zero_point).astype(np.float32) * tensor.scale
+        names  = [item.name for item in self._open.get_outputs()]
+        values = dict(zip(names, self._open.run(names, feeds))) | feeds
+        whole  = [item.name for item in self._whole.get_outputs()]
+        for name, array in zip(whole, self._whole.run(whole, feeds)):
+            if not np.array_equal(array, values[name], equal_nan=array.dtype.kind == "f"):
+                raise ToolError(f"{self.description}, computes another {name!r} when tensors "
+                                "inside of the model are asked for")
+        found = dict(inputs)
+        for name, tensor in self._graph.tensors.items():
+            origin = self._origins.get(name)
+            if origin is not None and values[origin.file_name].dtype.kind in "iu":
+                found[name] = self._codes(tensor, origin, values[origin.file_name])
+            elif name in whole:
+                found[name] = self._output(tensor, values[name])
+        return found
+
+    def _codes(self, tensor, origin, values):
+        values = values.astype(np.int64) - (origin.offset if tensor.dtype == "int8" else 0)
+        if origin.order is not None:
+            flat = np.empty(values.size, np.int64)
+            flat[origin.order] = values.reshape(-1)
+            values = flat
+        else:
+            values = values.transpose(origin.axes)
+        return values.reshape(tensor.shape).astype(tensor.dtype)
+
+    def _output(self, tensor, values):
+        if tensor.scale is not None and values.dtype == np.float32:
+            values = np.rint(values / tensor.scale).astype(np.int64) + tensor.zero_point
+        return values.reshape(tensor.shape).astype(tensor.dtype)
+
+
 def open_reference(data, graph):
     """Reference of a model.
 
@@ -177,6 +266,8 @@ def open_reference(data, graph):
     """
     if graph.dialect == "tflite":
         return LiteRTReference(data)
+    if graph.dialect == "onnx":
+        return OnnxRuntimeReference(data, graph)
     if graph.dialect == "qonnx":
         return QonnxReference(data, graph)
     raise ToolError(f"there is no reference for {graph.dialect} models")

@@ -114,7 +114,8 @@ def verify(path, device, inputs):
 
 
 def _verify(graph, reference, golden, device, inputs, name):
-    codes    = {name: Codec(graph.tensors[name]).encode(values) for name, values in inputs.items()}
+    codes    = {name: Codec(graph.tensors[name], graph.dialect).encode(values)
+                for name, values in inputs.items()}
     count    = len(next(iter(inputs.values())))
     samples  = [{name: values[index] for name, values in codes.items()} for index in range(count)]
     stages   = ("golden.layers", "golden.machine", "device")

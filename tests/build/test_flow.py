@@ -10,6 +10,8 @@ from popmac import isa
 from popmac.arch import target
 from popmac.cli import main
 from popmac.errors import ToolError
+from popmac.isa import ISA_VERSION
+from popmac.protocol import RECORDING, RECORDING_MAGIC
 from popmac_gateware.build.flow import build
 from popmac_gateware.build.tools import Tools
 
@@ -33,6 +35,10 @@ def report(mhz):
                 {**step, "type": "routing", "delay": 1000 / mhz - 0.6, "net": "core.net"},
                 {**step, "type": "setup", "delay": 0.1}]},
         ],
+        "detailed_net_timings": [
+            {"net": "core.net", "endpoints": [
+                {"cell": f"core.b_{i}_TRELLIS_FF_Q_3", "port": port, "delay": [1.0, 2.0 + i]}
+                for port in ("DI", "CE")]} for i in range(3)],
     }
 
 
@@ -58,6 +64,11 @@ class Pretence(Tools):
         else:
             (folder / arguments[1]).write_text((folder / arguments[0]).read_text())
         return 1 << 20
+
+
+def test_registers_are_named_where_signals_arrive_last(tmp_path):
+    manifest = build(TINY, tmp_path, tools=Pretence())
+    assert manifest["late"] == [{"to": "core.b_#", "bits": 3, "ns": 4.0}]
 
 
 def test_the_fastest_placement_is_taken(tmp_path):
@@ -117,7 +128,7 @@ def loader(tmp_path, monkeypatch):
     calls   = tmp_path / "calls"
     program = tmp_path / "bin" / "openFPGALoader"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\necho "$@" > {calls}\n')
+    program.write_text(f'#!/bin/sh\necho "$@" >> {calls}\n')
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", str(program.parent), prepend=":")
     return calls
@@ -137,6 +148,31 @@ def test_bitstreams_go_to_the_board(built, loader, capsys, flash):
     where = "--write-flash" if flash else "--write-sram"
     assert loader.read_text() == f"--board ulx3s {where} bitstream.bit\n"
     assert ("flash" if flash else "until power is cut") in capsys.readouterr().out
+
+
+def test_what_a_board_starts_with_goes_behind_the_bitstream(built, loader, digits, capsys):
+    assert main(["program", "tiny", "--build", str(built), "--tools", "native", "--flash",
+                 "--model", str(digits)]) == 0
+    assert loader.read_text().splitlines() == [
+        "--board ulx3s --write-flash --offset 0x200000 recording.bin",
+        "--board ulx3s --write-flash bitstream.bit",
+    ]
+    recording = (built / "recording.bin").read_bytes()
+    magic, fingerprint, length = RECORDING.unpack_from(recording)
+    assert (magic, fingerprint) == (RECORDING_MAGIC, TINY.fingerprint(ISA_VERSION))
+    assert length == len(recording) - RECORDING.size > 10_000
+
+
+@pytest.mark.parametrize("options, message", [
+    (["--model", "m.tflite"], "--model goes to the flash: --flash is missing"),
+    (["--flash", "--inputs", "x.npz"], "--inputs are of a model: --model is missing"),
+    (["--flash", "--model", "none.tflite"], "none.tflite"),
+])
+def test_what_a_board_cannot_start_with_is_one_line(built, loader, capsys, options, message):
+    assert main(["program", "tiny", "--build", str(built), "--tools", "native", *options]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not loader.exists()
 
 
 def test_a_bitstream_of_another_configuration_is_not_sent(built, loader, capsys):

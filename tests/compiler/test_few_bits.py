@@ -178,3 +178,22 @@ def test_predicted_cycles_are_counted(rng, monkeypatch):
             session.run(model.input())
             predicted = sum(layer.cycles for layer in program.layers)
             assert predicted <= session.counters["cycles"] <= 1.005 * predicted + 25
+
+
+@pytest.mark.parametrize("weights", ["bipolar", "ternary", "int4"])
+def test_codes_that_are_not_reached_need_no_room(rng, weights):
+    # A straight line whose ends the sums of 5-bit codes do not reach. Those of bytes would.
+    model = FewBitModel(rng, (5, 6, 1), tuple(range(32)))
+
+    def limits_of(data, codes):
+        low, high = model._reach(data)
+        apart     = (high - low) // 9
+        limits    = ((low + high) // 2)[:, None] + apart[:, None] * np.arange(-7, 8)
+        return model._constant(limits.clip(low[:, None], high[:, None] + 1).astype(np.int32))
+
+    model._thresholds = limits_of
+    model.convolution(8, (3, 3), tuple(range(16)), weights)
+    with popmac.open("golden:tiny") as device:
+        program = popmac.compile(model.graph(), target=device.arch)
+        assert program.macs_on_device == program.macs > 0
+        check(model, device, inputs=4)

@@ -4,7 +4,7 @@ from few_bit_models import prefer_engine
 from qonnx_models import random_network
 
 import popmac
-from popmac.compiler.frontends.qonnx import load_qonnx
+from popmac.compiler.frontends.onnx_file import load_onnx
 from popmac.golden import layers
 from popmac.reference import QonnxReference
 
@@ -20,7 +20,7 @@ def inputs(rng, shape, count):
 def test_networks_are_bit_exact(rng, images):
     for _ in range(12):
         data, shape = random_network(rng, images=images)
-        graph       = load_qonnx(data, "network")
+        graph       = load_onnx(data, "network")
         reference   = QonnxReference(data, graph)
         for x in inputs(rng, shape, 4):
             expected, actual = reference.run({"x": x}), layers.run(graph, {"x": x})
@@ -39,7 +39,7 @@ def test_device_is_bit_exact(rng, monkeypatch, url, engine):
     with popmac.open(url) as device:
         for _ in range(8):
             data, shape = random_network(rng)
-            graph   = load_qonnx(data, "network")
+            graph   = load_onnx(data, "network")
             program = popmac.compile(graph, target=device.arch)
             session = device.load(program)
             engines.update(layout.bits for layout in program.layouts.values())
@@ -58,6 +58,6 @@ def test_damaged_files_are_refused(rng):
         for place in rng.integers(0, len(data), 3):
             broken[place] ^= 1 << int(rng.integers(8))
         try:
-            load_qonnx(bytes(broken[:int(rng.integers(1, len(data) + 1))]), "network")
+            load_onnx(bytes(broken[:int(rng.integers(1, len(data) + 1))]), "network")
         except popmac.PopmacError as error:
             assert str(error)

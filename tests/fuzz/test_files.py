@@ -10,10 +10,11 @@ import numpy as np
 import operator_models
 import pytest
 import qonnx_models
+import quantized_onnx_models
 from corruption import NUMBERS, corrupted
 
 import popmac
-from popmac.compiler.frontends.qonnx import load_qonnx
+from popmac.compiler.frontends.onnx_file import load_onnx
 from popmac.compiler.frontends.tflite import load_tflite
 from popmac.driver.device import Device
 from popmac.driver.endpoint import SoftwareEndpoint
@@ -61,7 +62,15 @@ def test_tflite(rng, digits, count):
 def test_onnx(rng, count):
     sources = [qonnx_models.random_network(rng)[0] for _ in range(5)]
     fuzz(count, lambda: corrupted(sources[rng.integers(len(sources))], rng),
-         lambda data: load_qonnx(data, "model.onnx"))
+         lambda data: load_onnx(data, "model.onnx"))
+
+
+@few_and_many
+def test_quantized_onnx(rng, count):
+    sources = [quantized_onnx_models.random_operator(op, rng).SerializeToString()
+               for op in quantized_onnx_models.OPERATORS for _ in range(2)]
+    fuzz(count, lambda: corrupted(sources[rng.integers(len(sources))], rng),
+         lambda data: load_onnx(data, "model.onnx"))
 
 
 def damaged_program(data, rng):

@@ -30,7 +30,7 @@ def test_sums_of_digits_and_planes(rng, simulate, planes, phases, bits_log2):
         double  = rng.random(count) < 0.5
         if rng.random() < 0.2: # as many as there can be
             double, counts = np.arange(12) > 2, np.full((12, planes), most)
-        sums    = np.zeros(planes, int) # a first step begins anew, whatever else it says
+        sums    = np.zeros(planes, int)
         for step, twice in zip(counts, double):
             sums = sums * (1 + twice) + step
         assert sums.max() < 1 << BINARY_SUM_BITS
@@ -42,23 +42,27 @@ def test_sums_of_digits_and_planes(rng, simulate, planes, phases, bits_log2):
     # Last steps do not come too close together.
     control, lasts = [], []
     for counts, double in steps:
+        if rng.random() < 0.3: # something that does not come to an end
+            control += [{"clear": 0, "valid": int(rng.integers(2)), "double": int(rng.integers(2)),
+                         "last": 0, "counts": rng.integers(most + 1, size=planes).tolist()}
+                        for _ in range(4)]
+            control.append(control[-1] | {"clear": 1})
         for i in range(len(counts)):
             last = i == len(counts) - 1
             while rng.random() < 0.3 or (last and lasts
                                          and len(control) - lasts[-1] < planes * phases):
-                control.append({"valid": 0, "first": int(rng.integers(2)),
-                                "double": int(rng.integers(2)), "last": 0,
+                control.append({"clear": 0, "valid": 0, "double": int(rng.integers(2)), "last": 0,
                                 "counts": rng.integers(most + 1, size=planes).tolist()})
             if last:
                 lasts.append(len(control))
-            control.append({"valid": 1, "first": int(i == 0), "double": int(double[i]),
+            control.append({"clear": 0, "valid": 1, "double": int(double[i]),
                             "last": int(last), "counts": counts[i].tolist()})
     late = planes * phases + 4
     seen = []
 
     async def testbench(ctx):
         ctx.set(dut.plane_bits_log2, bits_log2)
-        idle = {"valid": 0, "first": 0, "double": 0, "last": 0}
+        idle = {"clear": 0, "valid": 0, "double": 0, "last": 0}
         for now in control + [idle] * late:
             for name, value in now.items():
                 ctx.set(getattr(dut, name), value)
@@ -68,5 +72,5 @@ def test_sums_of_digits_and_planes(rng, simulate, planes, phases, bits_log2):
     simulate(dut, testbench)
     for i, last in enumerate(lasts):
         for pixel in range(planes // bits):
-            begin = last + 2 + (pixel * bits + bits - 1) * phases
+            begin = last + 1 + (pixel * bits + bits - 1) * phases
             assert seen[begin:begin + phases] == [combined[i, pixel]] * phases

@@ -5,6 +5,7 @@ import pytest
 
 from popmac.arch import target
 from popmac.golden.array import column_sums, combined_planes, equal_bits
+from popmac_gateware.binary_cell import STORED_INVERTED
 from popmac_gateware.systolic import SystolicArray
 
 
@@ -95,6 +96,7 @@ def test_binary_engine_matches_golden(rng, simulate, bits_log2):
     words   = rng.integers(arch.weight_words, size=len(steps))
     planes  = rng.integers(-128, 128, (len(steps), arch.planes, arch.rows), np.int8)
     planes[rng.random(len(steps)) < 0.2] = 0
+    inverted = int.from_bytes(STORED_INVERTED.to_bytes(2, "little") * (arch.rows // 2), "little")
     seen    = []
 
     async def testbench(ctx):
@@ -104,6 +106,9 @@ def test_binary_engine_matches_golden(rng, simulate, bits_log2):
             ctx.set(dut.write, write)
             await ctx.tick()
         ctx.set(dut.write, {"valid": 0})
+        ctx.set(dut.clear, 1) # what there may be of an aborted layer
+        await ctx.tick()
+        ctx.set(dut.clear, 0)
         await ctx.tick().repeat(arch.rows // 2 + arch.columns // 2 + 1)
         drain = dut.binary_latency + arch.columns // 2 + arch.planes * arch.phases + 2
         for t in range(len(steps) + dut.ADDRESS_LEAD + drain):
@@ -112,8 +117,9 @@ def test_binary_engine_matches_golden(rng, simulate, bits_log2):
             step = t - dut.ADDRESS_LEAD
             ctx.set(dut.step, {"valid": 0})
             if 0 <= step < len(steps):
-                ctx.set(dut.step, steps[step] | {"planes": [
-                    int.from_bytes(plane.tobytes(), "little") for plane in planes[step]]})
+                ctx.set(dut.step, steps[step] | {
+                    "planes": [int.from_bytes(plane.tobytes(), "little") ^ inverted
+                               for plane in planes[step]]})
             _, _, now = await ctx.tick().sample(dut.sums)
             seen.append(list(now))
 
@@ -132,6 +138,6 @@ def test_binary_engine_matches_golden(rng, simulate, bits_log2):
         for pixel, expected in enumerate(combined):
             plane = ((pixel + 1) << bits_log2) - 1
             for column in range(arch.columns):
-                begin = t + dut.binary_latency + column // 2 + 1 + plane * arch.phases
+                begin = t + dut.binary_latency + column // 2 + plane * arch.phases
                 np.testing.assert_array_equal(actual[begin:begin + arch.phases, column],
                                               expected[column])

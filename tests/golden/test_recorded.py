@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from popmac.compiler.frontends.onnx_file import load_onnx
 from popmac.compiler.frontends.tflite import load_tflite
 from popmac.golden import layers
 
@@ -14,8 +15,8 @@ from popmac.golden import layers
 FOLDER = Path(__file__).parents[1] / "data" / "operators"
 
 
-def compare(path):
-    graph    = load_tflite(path.read_bytes(), path.stem)
+def compare(path, load=load_tflite):
+    graph    = load(path.read_bytes(), path.stem)
     recorded = np.load(path.with_suffix(".npz"))
     count    = len(recorded[f"input/{graph.inputs[0]}"])
     assert count > 0
@@ -29,6 +30,11 @@ def compare(path):
 @pytest.mark.parametrize("op", sorted(path.stem for path in FOLDER.glob("*.tflite")))
 def test_recorded_outputs(op):
     compare(FOLDER / f"{op}.tflite")
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.onnx")))
+def test_recorded_outputs_of_onnxruntime(name):
+    compare(FOLDER / f"{name}.onnx", load_onnx)
 
 
 def test_the_reference_runtime_is_not_needed():

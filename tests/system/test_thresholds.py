@@ -7,7 +7,7 @@ import pytest
 from qonnx_models import random_network
 
 import popmac
-from popmac.compiler.frontends.qonnx import load_qonnx
+from popmac.compiler.frontends.onnx_file import load_onnx
 from popmac.golden import layers
 
 
@@ -27,7 +27,7 @@ def test_replaced_thresholds_are_exact(rng, url):
     with popmac.open(url) as device:
         while replaced < 12 or len(units) < 1 + (device.arch.planes > 0):
             data, shape = random_network(rng)
-            graph   = load_qonnx(data, "network")
+            graph   = load_onnx(data, "network")
             program = popmac.compile(graph, target=device.arch)
             program = popmac.Program.from_bytes(program.to_bytes())
             session = device.load(program)
@@ -55,7 +55,7 @@ def test_wrong_thresholds_are_refused(rng):
     with popmac.open("golden:tiny") as device:
         while True:
             data, _ = random_network(rng)
-            session = device.load(popmac.compile(load_qonnx(data, "network"), target=device.arch))
+            session = device.load(popmac.compile(load_onnx(data, "network"), target=device.arch))
             if session.thresholds:
                 break
         name, values = next(iter(session.thresholds.items()))

@@ -11,6 +11,8 @@ from amaranth_boards.ulx3s import (
     ULX3S_85F_Platform,
 )
 
+from ..primitives.ecp5 import is_ecp5
+
 
 __all__ = ["Support", "BOARDS"]
 
@@ -29,6 +31,13 @@ class Support:
 
     platform: type
     loader:   str
+
+    @property
+    def starts_from_flash(self):
+        """Whether :class:`Board` finds a flash to start from."""
+        return is_ecp5(self.platform()) and any(
+            (resource.name, resource.number) == ("spi_flash", 0)
+            for resource in self.platform.resources)
 
 
 #: By name of target.

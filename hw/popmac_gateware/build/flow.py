@@ -21,7 +21,7 @@ from .devices import DEVICES
 from .families import family
 from .floorplan import floorplan
 from .picture import write_picture
-from .report import clock_mhz, critical_paths, resources
+from .report import clock_mhz, critical_paths, late_registers, resources
 from .stages import Stage
 
 
@@ -153,6 +153,7 @@ def build(arch, folder, *, tools, seeds=1, progress=lambda stage: None):
         "seed":        seed,
         "clocks":      {n: clock_mhz(r) for n, r in reports.items()},
         "paths":       critical_paths(report),
+        "late":        late_registers(report),
         "seconds":     {stage.name: round(stage.seconds, 1) for stage in stages},
         "memory":      max(stage.memory for stage in stages),
         "bitstream":   str(folder / chips.bitstream),

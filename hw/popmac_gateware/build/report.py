@@ -1,9 +1,10 @@
 """What nextpnr found out about a routed design."""
 
 import json
+import re
 
 
-__all__ = ["clock_mhz", "critical_paths", "resources"]
+__all__ = ["clock_mhz", "critical_paths", "late_registers", "resources"]
 
 
 def resources(report, family, netlist):
@@ -48,3 +49,20 @@ def critical_paths(report):
             **{f"{kind}_ns": round(value, 2) for kind, value in delays.items()},
         })
     return paths
+
+
+def late_registers(report, *, count=20):
+    """Groups of registers at which signals arrive last: ``to``, how many ``bits``, ``ns``.
+
+    Registers whose names differ in numbers only are a group.
+    """
+    latest, members = {}, {}
+    for net in report.get("detailed_net_timings", ()):
+        for sink in net["endpoints"]:
+            group = re.sub(r"\d+", "#", re.sub(r"_(TRELLIS_FF|LUT4|PFUMX|CCU2C)_.*", "",
+                                               sink["cell"]))
+            latest[group] = max(latest.get(group, 0), max(sink["delay"]))
+            members.setdefault(group, set()).add(sink["cell"])
+    last = sorted(latest, key=latest.get, reverse=True)[:count]
+    return [{"to": group, "bits": len(members[group]), "ns": round(latest[group], 2)}
+            for group in last]

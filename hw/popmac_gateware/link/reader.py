@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from popmac.protocol import Space, identity
 
 from ..host_bus import READ
+from ..stream import StreamRegister
 from .framing import Item
 from .identity import IdentityRom
 
@@ -53,7 +54,7 @@ class Reader(wiring.Component):
 
     Timing
     ------
-    One byte per cycle, if the core is as fast.
+    One byte per cycle, if the core is as fast, and a cycle later.
     """
 
     #: Requests that may be on their way through the core.
@@ -80,33 +81,42 @@ class Reader(wiring.Component):
 
         m.submodules.rom = rom = IdentityRom(
             identity(self.arch), style=_ROM_STYLES[self.arch.engine])
+        m.submodules.rom_register = rom_register = StreamRegister(READ)
+        m.submodules.register     = register     = StreamRegister(Item)
+        wiring.connect(m, rom_register.o, rom.read)
+        wiring.connect(m, register.o, wiring.flipped(self.o))
 
         from_rom = self.location.space == Space.IDENTITY
         ahead    = Signal(range(self.AHEAD + 1))
         ask      = self.enable & self.more & (ahead != self.AHEAD)
         answered = Signal()
         told     = Signal()
+        over     = Signal() # the end is on its way
         ended    = self.give_up | (~self.more & self.clear)
-        accepted = ~self.enable | (self.o.ready & ~ended)
+        accepted = ~self.enable | (register.i.ready & ~ended)
         m.d.comb += [
             self.read.valid.eq(ask & ~from_rom),
             self.read.payload.eq(self.location),
-            rom.read.valid.eq(ask & from_rom),
-            rom.read.payload.eq(self.location),
-            self.asked.eq(ask & Mux(from_rom, rom.read.ready, self.read.ready)),
+            rom_register.i.valid.eq(ask & from_rom),
+            rom_register.i.payload.eq(self.location),
+            self.asked.eq(ask & Mux(from_rom, rom_register.i.ready, self.read.ready)),
 
             answered.eq(Mux(from_rom, rom.data.valid, self.data.valid)),
-            self.o.payload.data.eq(Mux(from_rom, rom.data.payload, self.data.payload)),
-            self.o.payload.end.eq(ended),
-            self.o.valid.eq(self.enable & (ended | answered)),
+            register.i.payload.data.eq(Mux(from_rom, rom.data.payload, self.data.payload)),
+            register.i.payload.end.eq(ended),
+            register.i.valid.eq(self.enable & (ended | answered) & ~over),
             self.data.ready.eq(accepted & ~from_rom),
             rom.data.ready.eq(accepted & from_rom),
             told.eq(answered & accepted),
 
             self.clear.eq(ahead == 0),
-            self.waiting.eq(self.enable & ~self.o.valid),
-            self.idle.eq(~self.asked & ~told & ~self.waiting & ~(self.o.valid & self.o.ready)),
+            self.waiting.eq(self.enable & ~register.i.valid & ~over),
+            self.idle.eq(~self.asked & ~told & ~self.waiting & ~(self.o.valid & self.o.ready)
+                         & ~(register.i.valid & register.i.ready)),
         ]
-        m.d.sync += ahead.eq(ahead + self.asked - told)
+        m.d.sync += [
+            ahead.eq(ahead + self.asked - told),
+            over.eq(self.enable & (over | (register.i.valid & register.i.ready & ended))),
+        ]
 
         return m

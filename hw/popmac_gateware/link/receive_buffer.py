@@ -88,7 +88,8 @@ class ReceiveBuffer(wiring.Component):
 
         # cycle 2
         full     = Signal() # for the frame that is coming, as of a cycle ago
-        crowded  = Signal()
+        crowded  = Signal() # for its bare end
+        almost   = Signal.like(head, init=2 * self.depth - 1) # head - 1
         good     = Signal()
         withdraw = Signal()
         target   = Signal.like(head)
@@ -104,11 +105,15 @@ class ReceiveBuffer(wiring.Component):
             write.en.eq(come & Mux(withdraw, ~crowded, ~full)),
             self.urgent.eq(come & item.end & good & urgent),
         ]
-        next_tail      = Mux(come, behind, tail)
-        next_committed = Mux(come & item.end, behind, committed)
+
+        def fills(pointer):
+            """Whether the buffer is full with the pointer where it is, or one further."""
+            return Mux(write.en, (pointer ^ almost) == self.depth, (pointer ^ head) == self.depth)
+
+        filled = Mux(withdraw, fills(committed), fills(tail))
         m.d.sync += [
-            full.eq((next_tail ^ head) == self.depth),
-            crowded.eq((next_committed ^ head) == self.depth),
+            full.eq(Mux(come, filled, (tail ^ head) == self.depth)),
+            crowded.eq(Mux(come & item.end, filled, (committed ^ head) == self.depth)),
         ]
         with m.If(come):
             m.d.sync += tail.eq(behind)
@@ -133,7 +138,8 @@ class ReceiveBuffer(wiring.Component):
             read.en.eq((head != committed) & (~fetched | move)),
             self.idle.eq(~come & ~read.en & ~move),
         ]
-        m.d.sync += head.eq(head + read.en)
+        with m.If(read.en):
+            m.d.sync += [head.eq(head + 1), almost.eq(head)]
         with m.If(read.en):
             m.d.sync += fetched.eq(1)
         with m.Elif(move):

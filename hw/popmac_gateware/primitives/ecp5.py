@@ -7,7 +7,7 @@ from amaranth import *
 from amaranth.vendor import LatticePlatform
 
 
-__all__ = ["is_ecp5", "dp16kd", "mult18x18d", "ccu2c"]
+__all__ = ["is_ecp5", "dp16kd", "mult18x18d", "ccu2c", "configuration_clock"]
 
 
 def is_ecp5(platform):
@@ -108,3 +108,11 @@ def ccu2c(*, inits, a, b, c, d, carry, sums):
                   f"i_A{i}": a[i], f"i_B{i}": b[i], f"i_C{i}": c[i], f"i_D{i}": d[i],
                   f"o_S{i}": sums[i]}
     return Instance("CCU2C", i_CIN=carry[0], o_COUT=carry[1], **ports)
+
+
+def configuration_clock(clock):
+    """The pin that clocks the flash during configuration, which is no ordinary one.
+
+    Source: Lattice FPGA-TN-02039 (sysCONFIG), "Master SPI configuration mode".
+    """
+    return Instance("USRMCLK", i_USRMCLKI=clock, i_USRMCLKTS=0)

@@ -83,4 +83,6 @@ def _print(manifest):
     print_table("longest paths", ["from", "to", ">ns", ">logic", ">routing"],
                 [(path["from"], path["to"], path["ns"], path["logic_ns"], path["routing_ns"])
                  for path in manifest["paths"]])
+    print_table("where signals arrive last", ["registers", ">bits", ">ns"],
+                [(group["to"], group["bits"], group["ns"]) for group in manifest["late"]])
     print(f"bitstream: {manifest['bitstream']}")

@@ -13,7 +13,7 @@ __all__ = ["add_arguments", "execute"]
 
 def add_arguments(parser):
     """Declare the command's arguments."""
-    parser.add_argument("model", metavar="MODEL", help="model file (.tflite)")
+    parser.add_argument("model", metavar="MODEL", help="model file (.tflite, .onnx)")
     parser.add_argument("--target", default="ulx3s-85f", help="default: %(default)s")
 
 

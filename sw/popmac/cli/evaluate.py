@@ -12,7 +12,7 @@ __all__ = ["add_arguments", "execute"]
 
 def add_arguments(parser):
     """Declare the command's arguments."""
-    parser.add_argument("model", metavar="MODEL", help="model file (.tflite)")
+    parser.add_argument("model", metavar="MODEL", help="model file (.tflite, .onnx)")
     parser.add_argument("--device", default="sim:ulx3s-85f?link=fast",
                         help="default: %(default)s")
     parser.add_argument("--inputs", required=True, metavar="F.npz",

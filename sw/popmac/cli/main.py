@@ -8,6 +8,7 @@ from . import (
     bench,
     build,
     check,
+    compare,
     compile,
     demo,
     device_server,
@@ -16,6 +17,7 @@ from . import (
     export,
     profile,
     program,
+    quantize,
     run,
     selftest,
     verify,
@@ -25,8 +27,8 @@ from . import (
 __all__ = ["main"]
 
 
-COMMANDS = [demo, check, compile, run, verify, profile, evaluate, build, program, export,
-            device_server, devices, selftest, bench]
+COMMANDS = [demo, check, compile, run, verify, profile, evaluate, compare, quantize, build,
+            program, export, device_server, devices, selftest, bench]
 
 
 def main(arguments=None):

@@ -8,11 +8,11 @@ __all__ = ["layer_change", "predict"]
 
 #: Cycles between the last step of a layer and the first step of the next, but for those that the
 #: step spends in the array or pair unit, and that the lanes run one behind the other.
-_MEMORY_TO_MEMORY = 28
+_MEMORY_TO_MEMORY = 30
 
 #: Cycles in the pair unit; in the array and in the binary engine, but for the rows and for the
 #: skew of the sums.
-_PAIR, _ARRAY, _BINARY = 9, 7, 4
+_PAIR, _ARRAY, _BINARY = 10, 7, 3
 
 #: Cycles until the descriptor of the first layer of a run is there, and further ones until its
 #: first parameters are, but for one per two channels.

@@ -12,6 +12,8 @@ def node_macs(graph, node):
     """Multiply-accumulates that ``node`` stands for, padding included; 0 if it has no weights."""
     if node.op not in ("Conv2D", "DepthwiseConv2D", "FullyConnected", "TransposeConv", *SUMS):
         return 0
+    if node.attrs.get("half"):
+        return 0 # the same ones again
     weights = graph.tensors[node.inputs[1]].shape
     output  = graph.tensors[node.output].shape
     if node.op.startswith("Segment"):

@@ -13,7 +13,12 @@ from .cycles import predict
 from .emit import emit, parameter_capacity, weight_capacity
 from .lowering.convolution import lower_conv_2d, lower_fully_connected
 from .lowering.depthwise import lower_depthwise_conv_2d
-from .lowering.elementwise import lower_maximum, lower_product, lower_sum
+from .lowering.elementwise import (
+    lower_maximum,
+    lower_product,
+    lower_sum,
+    lower_sum_codes,
+)
 from .lowering.function import lower_function
 from .lowering.movement import (
     can_copy,
@@ -36,9 +41,11 @@ from .lowering.transpose_conv import lower_transpose_conv
 from .macs import node_macs
 from .passes.expand_operands import expand_operands
 from .passes.fold_pad import fold_pad
+from .passes.split_halves import can_split, halves, split_halves
 from .passes.tile_rows import can_tile, tile_rows
 from .placement import FUNCTIONS, Verdict, place
 from .requantize import FitError
+from .rounding import fit_layer
 from .segments import cut
 from .storage import resolve_storage
 from .view import RESHAPES
@@ -74,6 +81,7 @@ LOWERINGS = {
     "Sub":                   _lower_arithmetic(lower_sum),
     "Mul":                   _lower_arithmetic(lower_product),
     "Maximum":               lower_maximum,
+    "SumCodes":              lower_sum_codes,
     "Broadcast":             lower_broadcast,
     **dict.fromkeys(FUNCTIONS, lower_function),
     "Concatenation":         lower_concatenation,
@@ -133,7 +141,9 @@ def compile_graph(graph: Graph, arch: ArchConfig | str, *, fuse: bool = True) ->
                     for part in plan.split(weight_capacity(plan, arch), parameter_capacity(arch))]
             except FitError as error:
                 source = node.inputs[0]
-                if node.op in THRESHOLDS and storages[source].layout.bits \
+                if can_split(node) and _halves_fit(graph, node):
+                    graph, again = split_halves(graph, node), True
+                elif node.op in THRESHOLDS and storages[source].layout.bits \
                         and source not in as_bytes:
                     as_bytes.add(source) # the array may do
                     again = True
@@ -163,6 +173,18 @@ def compile_graph(graph: Graph, arch: ArchConfig | str, *, fuse: bool = True) ->
                 excluded[error.node] = Verdict(str(error), "use a smaller input or another target")
         except _TooLargeError as error:
             excluded[error.node] = Verdict(str(error), "use a smaller model or a larger target")
+
+
+def _halves_fit(graph, node):
+    """Whether there are requantiser parameters for both halves of a layer."""
+    try:
+        for half in halves(node):
+            if node.op == "Mean": # one for all channels: it does no harm to try
+                continue
+            fit_layer(graph, half)
+    except FitError:
+        return False
+    return True
 
 
 class _TooLargeError(Exception):

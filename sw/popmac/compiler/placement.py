@@ -26,8 +26,8 @@ class Verdict:
 
 
 #: Operators that make a code of one code.
-FUNCTIONS = ("HardSwish", "LeakyRelu", "Logistic", "Quantize", "Relu", "Relu0To1", "Relu6",
-             "ReluN1To1", "Tanh")
+FUNCTIONS = ("HardSwish", "LeakyRelu", "Logistic", "Lookup", "Quantize", "Relu", "Relu0To1",
+             "Relu6", "ReluN1To1", "Tanh")
 
 _KEEP = "keep it if speed matters little, or change the model"
 
@@ -77,6 +77,9 @@ def _judge(graph, node):
         return Verdict(f"the device has no {node.op}", _KEEP)
     names   = [name for name in (*node.inputs, *node.outputs) if name]
     moving  = [graph.tensors[name] for name in names if not graph.tensors[name].is_constant]
+    if node.op == "Quantize" and "uint8" in {tensor.dtype for tensor in moving}:
+        return Verdict("the device computes int8, and the model has uint8 outside",
+                       "nothing is lost but the time to convert it")
     for tensor in moving:
         if tensor.dtype != "int8":
             return Verdict(f"{tensor.name} is {tensor.dtype}, not int8",
@@ -253,6 +256,7 @@ _CHECKS = {
     "TransposeConv":         _check_transpose_conv,
     "Broadcast":             _check_broadcast,
     "Maximum":               _check_pair,
+    "SumCodes":              _check_pair,
     **dict.fromkeys(("Add", "Sub", "Mul"), _check_arithmetic),
     **dict.fromkeys(FUNCTIONS, lambda graph, node: None),
     "Concatenation":         _check_concatenation,

@@ -20,6 +20,7 @@ import numpy as np
 
 from ..golden.arithmetic import activation_range, rescale
 from ..golden.layers.elementwise import sum_multipliers
+from ..golden.single import add_codes
 from .requantize import MULTIPLIER_MAX, OFFSET_MAX, OFFSET_MIN, SHIFT_MAX, FitError
 
 
@@ -158,7 +159,13 @@ def fit_sum(graph, node):
     sign       = {"Add": 1, "Sub": -1}[node.op]
     low, high  = activation_range(activation, *output)
     ratios     = (float(scale) / float(output[0]) for scale, _ in (first, second))
-    return fit_pair(sum_table(first, second, output, activation, sign=sign), *ratios,
+    if node.attrs.get("rounding") == "single":
+        codes = CODES.astype(np.int8)
+        table = add_codes(codes[:, None], codes, *zip(first, second, output),
+                          node.attrs["offset"]).astype(np.int64)
+    else:
+        table = sum_table(first, second, output, activation, sign=sign)
+    return fit_pair(table, *ratios,
                     zero_point=output[1], low=low, high=high, sign=sign)
 
 

@@ -15,11 +15,13 @@ from ..golden.arithmetic import (
     single_multiplier,
 )
 from ..golden.layers.pooling import mean_multiplier
+from ..golden.single import half_codes, multiply_codes, scale_codes
 from .requantize import FitError, fit
 
 
 __all__ = ["Rounding", "average_rounding", "convolution_rounding", "fit_average", "fit_layer",
-           "fit_mean", "fit_product", "fully_connected_rounding", "mean_rounding", "static_range"]
+           "fit_mean", "fit_product", "fit_real_average", "fully_connected_rounding",
+           "layer_rounding", "mean_rounding", "single_rounding", "static_range"]
 
 
 INT32 = np.iinfo(np.int32)
@@ -85,6 +87,29 @@ def _rescaling(mantissa, exponent, ratio, zero_point, low, high):
                     limit=INT32.max >> np.maximum(exponent, 0))
 
 
+def single_rounding(multiplier, zero_point, half=None):
+    """Rounding by one multiplication in single precision.
+
+    Parameters
+    ----------
+    multiplier : ndarray of float32, shape (channels,)
+    zero_point : int
+        Of the output.
+    half : {0, 1, None}
+        As :func:`popmac.golden.single.half_codes` takes it.
+    """
+    ends  = half_codes(np.array([-128, 127], np.int8), zero_point, half)
+    middle = zero_point if half is None else (zero_point - 128) // 2 + 64
+    ratio = multiplier.astype(np.float64) / (1 if half is None else 2)
+
+    def reference(acc, channel):
+        codes = scale_codes(acc, multiplier[channel], zero_point)
+        return half_codes(codes, zero_point, half).astype(np.int64)
+
+    return Rounding(reference=reference, ratio=ratio, zero_point=middle, low=int(ends[0]),
+                    high=int(ends[1]), limit=np.full(multiplier.shape, INT32.max))
+
+
 def convolution_rounding(x_scale, weight_scales, scale, zero_point, activation="none"):
     """Rounding of ``Conv2D``, ``DepthwiseConv2D`` and ``TransposeConv``.
 
@@ -141,13 +166,53 @@ def fit_average(count, *, zero_point=0, low=-128, high=127):
     return rounding.fit(-128 * count, 127 * count)
 
 
-def fit_mean(count, x_scale, x_zero_point, scale, zero_point):
+def fit_mean(count, x_scale, x_zero_point, scale, zero_point, *, rounding="fixed", half=None):
     """Requantiser parameters, of one channel, for ``Mean`` over ``count`` codes.
 
     The bias is ``-count * x_zero_point``.
     """
-    rounding = mean_rounding(count, x_scale, scale, zero_point)
+    if rounding == "single":
+        multiplier = single_multiplier(x_scale, divisor=scale * np.float32(count))
+        rounding   = single_rounding(np.array([multiplier]), zero_point, half)
+    else:
+        rounding = mean_rounding(count, x_scale, scale, zero_point)
     return rounding.fit((-128 - x_zero_point) * count, (127 - x_zero_point) * count)
+
+
+def fit_real_average(count, divisor, x, output, offset):
+    """Requantiser parameters, of one channel, for averages of real values that codes stand for.
+
+    The reference sums up rounded real numbers, so that its results may depend on more than the sum
+    of the codes. Where a sum is so close to a threshold that they could, there is no fit.
+
+    Parameters
+    ----------
+    count, divisor : int
+        Values in the sum, and what it is divided by.
+    x, output : (float32, int)
+        Scales and zero points.
+    offset : int
+        Of the codes in the file.
+
+    Raises
+    ------
+    FitError
+    """
+    (scale, zero), (new_scale, new_zero) = x, output
+    first = (-128 - zero) * count
+    sums  = np.arange(first, (127 - zero) * count + 1)
+    ratio = float(scale) / float(new_scale) / divisor
+    real  = sums * ratio + new_zero + offset
+    # Each of the steps is off by at most half a unit in the last place of numbers up to this.
+    error = (255 * count * ratio + 256) * (count + 4) * 2.0**-24
+    codes, others = (np.clip(np.rint(real + sign * error) - offset, -128, 127).astype(np.int64)
+                     for sign in (-1, 1))
+    if np.any(codes != others):
+        raise FitError([0], "the reference's results depend on the order of its summation")
+    rounding = Rounding(
+        reference=lambda acc, channel: codes[np.asarray(acc) - first], ratio=np.array([ratio]),
+        limit=np.array([INT32.max]), zero_point=new_zero, low=-128, high=127)
+    return rounding.fit(first, first + len(codes) - 1)
 
 
 def fit_product(graph, node):
@@ -156,9 +221,17 @@ def fit_product(graph, node):
     tensors   = [graph.tensors[name] for name in (*node.inputs, node.output)]
     first, second, output = ((tensor.scale[0], int(tensor.zero_point[0])) for tensor in tensors)
     real      = single_multiplier(first[0], second[0], divisor=output[0])
-    mantissa, exponent = (np.array([part]) for part in quantize_multiplier(real))
-    rounding  = _rescaling(mantissa, exponent, np.array([float(real)]), output[1],
-                           *activation_range(node.attrs["activation"], *output))
+    if node.attrs.get("rounding") == "single":
+        scales   = first[0], second[0], output[0]
+        rounding = Rounding(
+            reference=lambda acc, channel: multiply_codes(
+                np.asarray(acc), scales, output[1], node.attrs["offset"]).astype(np.int64),
+            ratio=np.array([float(real)]), limit=np.array([INT32.max]), zero_point=output[1],
+            low=-128, high=127)
+    else:
+        mantissa, exponent = (np.array([part]) for part in quantize_multiplier(real))
+        rounding = _rescaling(mantissa, exponent, np.array([float(real)]), output[1],
+                              *activation_range(node.attrs["activation"], *output))
     products  = [a * b for a in (-128 - first[1], 127 - first[1])
                  for b in (-128 - second[1], 127 - second[1])]
     return rounding.fit(min(products), max(products))
@@ -204,13 +277,24 @@ def fit_layer(graph, node):
     FitError
         With all channels that have no fit.
     """
+    rounding, low, high = layer_rounding(graph, node)
+    return rounding.fit(low, high)
+
+
+def layer_rounding(graph, node):
+    """Rounding of a convolution or fully connected layer, and its least and greatest sums."""
     x, weights, *bias = (graph.tensors[name] for name in node.inputs)
     output  = graph.tensors[node.output]
     axis    = CHANNEL_AXES[node.op]
     columns = np.moveaxis(weights.data, axis, 0).reshape(weights.shape[axis], -1)
     scales  = np.broadcast_to(weights.scale, columns.shape[:1])
-    make    = fully_connected_rounding if node.op == "FullyConnected" else convolution_rounding
-    rounding = make(x.scale[0], scales, output.scale[0], int(output.zero_point[0]),
-                    node.attrs["activation"])
-    return rounding.fit(*static_range(columns, int(x.zero_point[0]),
-                                      bias[0].data.ravel() if bias else None))
+    zero    = int(output.zero_point[0])
+    if node.attrs.get("rounding") == "single":
+        rounding = single_rounding(
+            single_multiplier(x.scale[0], scales, divisor=output.scale[0]), zero,
+            node.attrs.get("half"))
+    else:
+        make = fully_connected_rounding if node.op == "FullyConnected" else convolution_rounding
+        rounding = make(x.scale[0], scales, output.scale[0], zero, node.attrs["activation"])
+    return rounding, *static_range(columns, int(x.zero_point[0]),
+                                   bias[0].data.ravel() if bias else None)

@@ -14,7 +14,7 @@ __all__ = ["Storage", "resolve_storage"]
 
 
 #: Operators whose operands have to lie alike.
-PAIRS = ("Add", "Sub", "Mul", "Maximum")
+PAIRS = ("Add", "Sub", "SumCodes", "Mul", "Maximum")
 
 
 @dataclass(frozen=True, eq=False)

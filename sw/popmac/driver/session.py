@@ -134,7 +134,7 @@ class Session:
         if program.pages:
             for write in self._post_page(program.pages[0]):
                 write.result()
-        self._codecs  = {name: Codec(program.graph.tensors[name])
+        self._codecs  = {name: Codec(program.graph.tensors[name], program.graph.dialect)
                          for name in (*program.graph.inputs, *program.graph.outputs)}
         self._nodes   = {node.name: node for node in program.graph.nodes}
         self.inputs   = [self._codecs[name].info for name in program.graph.inputs]

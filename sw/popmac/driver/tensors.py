@@ -41,9 +41,12 @@ class Codec:
     Parameters
     ----------
     tensor : Tensor
+    dialect : str
+        Of its graph: how its reference rounds real values to codes.
     """
 
-    def __init__(self, tensor: Tensor):
+    def __init__(self, tensor: Tensor, dialect: str = "tflite"):
+        self._rounding = "QuantizeEven" if dialect == "onnx" else "Quantize"
         self.tensor = tensor
         quantised   = tensor.scale is not None and tensor.scale.size == 1
         self.info   = TensorInfo(
@@ -87,7 +90,7 @@ class Codec:
             if not np.all(np.isfinite(values)):
                 raise InputError(f"input {info.name!r} contains values that are not finite")
             real = Tensor(name=info.name, shape=values.shape, dtype="float32")
-            return OPERATORS["Quantize"](self.tensor, Operand(real, values))
+            return OPERATORS[self._rounding](self.tensor, Operand(real, values))
         real = " (codes) or float32 (real values)" if info.scale is not None else ""
         raise InputError(f"input {info.name!r} must be {info.dtype}{real}, not {values.dtype}; "
                          "convert it with astype()")

@@ -27,7 +27,6 @@ LINEAR      = {"Conv", "Gemm", "MatMul"}
 SHAPES      = {"Flatten", "Reshape", "Squeeze", "Unsqueeze"}
 
 MAX_REACHABLE = 1 << 22 # sums times channels that are evaluated at once
-MAX_ITEMS     = 1 << 14
 
 # Sums of float32 numbers are exact while they stay below.
 _EXACT = 2**24
@@ -85,14 +84,14 @@ class _Real:
     nodes:  tuple = ()
 
 
-def load_qonnx(data, name):
-    """Graph of a QONNX file.
+def load_qonnx(model, name):
+    """Graph of a QONNX model.
 
     Parameters
     ----------
-    data : bytes
-        Contents of the file. It is not trusted; nothing in it is executed but the arithmetic of
-        known operators, and no other file is read.
+    model : onnx.ModelProto
+        It is not trusted; nothing in it is executed but the arithmetic of known operators, and no
+        other file is read.
     name : str
         For messages.
 
@@ -106,17 +105,6 @@ def load_qonnx(data, name):
         If the packages of the extra ``onnx`` are missing.
     """
     onnx, _, _ = import_onnx()
-    try:
-        model = onnx.load_model_from_string(bytes(data))
-    except Exception as error: # the parser raises what it likes
-        raise ModelFormatError(f"{name}: is no ONNX file: {' '.join(str(error).split())}") \
-            from None
-    if not model.graph.node or len(model.graph.node) > MAX_ITEMS:
-        raise ModelFormatError(f"{name}: has {len(model.graph.node)} operators")
-    for tensor in model.graph.initializer:
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            raise ModelFormatError(f"{name}: values of {tensor.name!r} are in another file; "
-                                   "save the model with its values inside")
     try:
         return _Loader(onnx, model, name).load()
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:

@@ -13,7 +13,7 @@ from ..rounding import fit_product
 from .copy import word_loops
 
 
-__all__ = ["lower_maximum", "lower_product", "lower_sum"]
+__all__ = ["lower_maximum", "lower_product", "lower_sum", "lower_sum_codes"]
 
 
 def _plan(node, storages, arch, unit, record, parameters, **fields):
@@ -60,6 +60,13 @@ def lower_product(graph, node, storages, arch):
     return [_plan(node, storages, arch, isa.Unit.PRODUCT, isa.ChannelParameters,
                   parameters | {"bias": -fitted.origin[0]}, padding=zeros[0],
                   second_zero_point=zeros[1], zero_point=fitted.zero_point, **_limits(graph, node))]
+
+
+def lower_sum_codes(graph, node, storages, arch):
+    """Layers of a ``SumCodes`` node."""
+    parameters = {"multiplier": 1, "second_multiplier": 1}
+    return [_plan(node, storages, arch, isa.Unit.PAIR, isa.PairParameters, parameters,
+                  zero_point=0, low=-128, high=127)]
 
 
 def lower_maximum(graph, node, storages, arch):

@@ -6,9 +6,10 @@ import numpy as np
 
 from ... import isa
 from ...golden.arithmetic import activation_range
+from ...golden.single import half_codes
 from ..plan import LayerPlan
 from ..records import parameter_rows
-from ..rounding import fit_average, fit_mean
+from ..rounding import fit_average, fit_mean, fit_real_average
 from .convolution import window_loops
 
 
@@ -42,14 +43,23 @@ def lower_average_pool_2d(graph, node, storages, arch):
     strides   = node.attrs["strides"]
     (top, _), (left, _) = node.attrs["padding"]
     low, high = activation_range(node.attrs["activation"], output.scale[0], output.zero_point[0])
+    x         = graph.tensors[node.inputs[0]]
+    real      = node.attrs.get("rounding") == "single"
+    quantised = [(tensor.scale[0], int(tensor.zero_point[0])) for tensor in (x, output)]
     plans = []
     for first_row, rows, taps_y in _runs(
             _taps_inside(source.height, kernel[0], strides[0], top, target.height)):
         for first_column, columns, taps_x in _runs(
                 _taps_inside(source.width, kernel[1], strides[1], left, target.width)):
+            taps = taps_y * taps_x
+            if real:
+                divisor = kernel[0] * kernel[1] if node.attrs["count_padding"] else taps
+                fitted  = fit_real_average(taps, divisor, *quantised, node.attrs["offset"])
+            else:
+                fitted  = fit_average(taps, zero_point=0, low=low, high=high)
             plans.append(_sums(
-                node, arch, source, target, kernel, strides,
-                fitted=fit_average(taps_y * taps_x, zero_point=0, low=low, high=high), bias=0,
+                node, arch, source, target, kernel, strides, fitted=fitted,
+                bias=-taps * quantised[0][1] if real else 0,
                 limits=(low, high), first=(first_row, first_column), count=(rows, columns),
                 before=(top, left)))
     return plans
@@ -62,9 +72,12 @@ def lower_mean(graph, node, storages, arch):
     kernel    = _whole_axes(graph, node, storages)
     taps      = kernel[0] * kernel[1]
     x_zero, zero = int(x.zero_point[0]), int(output.zero_point[0])
-    fitted    = fit_mean(taps, x.scale[0], x_zero, output.scale[0], zero)
+    fitted    = fit_mean(taps, x.scale[0], x_zero, output.scale[0], zero,
+                         rounding=node.attrs.get("rounding", "fixed"),
+                         half=node.attrs.get("half"))
+    limits    = half_codes(np.array([-128, 127]), zero, node.attrs.get("half"))
     return [_sums(node, arch, source, target, kernel, (1, 1), fitted=fitted, bias=-taps * x_zero,
-                  limits=(-128, 127), count=(target.height, target.width))]
+                  limits=limits, count=(target.height, target.width))]
 
 
 def _sums(node, arch, source, target, kernel, strides, *, fitted, bias, limits, count,

@@ -122,6 +122,19 @@ def lower_segments(graph, node, storages, arch):
                        "offset_positive": offset, "offset_negative": offset}, -128, 127)
 
 
+def _codes(graph, name):
+    """Least and greatest code that a tensor can have.
+
+    A channel with thresholds for all codes that a quantiser knows has none beyond the sums of
+    those that it gives: what bytes could make besides would not be a straight line.
+    """
+    producer = graph.producer(name)
+    while producer is not None and producer.op in ("MaxPool2D", "Reshape", "Transpose"):
+        producer = graph.producer(producer.inputs[0])
+    levels = (-128, 127) if producer is None else producer.attrs.get("levels", (-128, 127))
+    return min(levels), max(levels)
+
+
 class _Sums:
     """What a layer of sums is made of, in units of what its engine counts.
 
@@ -162,7 +175,8 @@ class _Sums:
         else:
             self.gap, self.factor = 1, 1
             self.constant = self.least = np.zeros_like(total)
-            ends = np.stack([flat * (-128 - self.zero), flat * (127 - self.zero),
+            least, most = _codes(graph, node.inputs[0])
+            ends = np.stack([flat * (least - self.zero), flat * (most - self.zero),
                              np.zeros_like(flat)])
         self.low, self.high = ends.min(axis=0).sum(axis=0), ends.max(axis=0).sum(axis=0)
 

@@ -12,8 +12,8 @@ __all__ = ["can_tile", "tile_rows"]
 WINDOWS = ("Conv2D", "DepthwiseConv2D", "AveragePool2D", "MaxPool2D")
 
 #: Operators that make each row of the output of the same row of their inputs.
-ROWS    = ("Add", "Sub", "Mul", "Maximum", "HardSwish", "LeakyRelu", "Logistic", "Quantize", "Relu",
-           "Relu0To1", "Relu6", "ReluN1To1", "Tanh")
+ROWS    = ("Add", "Sub", "SumCodes", "Mul", "Maximum", "HardSwish", "LeakyRelu", "Logistic",
+           "Lookup", "Quantize", "Relu", "Relu0To1", "Relu6", "ReluN1To1", "Tanh")
 
 
 def can_tile(graph, node):

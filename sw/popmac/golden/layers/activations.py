@@ -15,7 +15,7 @@ from ..arithmetic import (
 from .registry import operator
 
 
-__all__ = ["hard_swish", "leaky_relu", "logistic", "relu", "tanh"]
+__all__ = ["hard_swish", "leaky_relu", "logistic", "lookup", "relu", "tanh"]
 
 
 def _clamped(activation):
@@ -117,3 +117,9 @@ def hard_swish(output, x):
     # C's division rounds towards zero.
     product = np.sign(product) * (np.abs(product) >> 15)
     return saturate(divide_by_power(product, -output_exponent) + output.zero_point[0], np.int8)
+
+
+@operator("Lookup", "int8 int8 -> int8", "int8 float32 -> float32")
+def lookup(output, x, values):
+    """Entry ``code + 128`` of a table of 256 constants: what the reference makes of each code."""
+    return values.values[x.values.astype(np.int64) + 128]

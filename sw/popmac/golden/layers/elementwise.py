@@ -9,10 +9,11 @@ from ..arithmetic import (
     saturate,
     single_multiplier,
 )
+from ..single import add_codes, multiply_codes
 from .registry import operator
 
 
-__all__ = ["add", "maximum", "minimum", "mul", "prelu", "sub", "sum_multipliers"]
+__all__ = ["add", "maximum", "minimum", "mul", "prelu", "sub", "sum_codes", "sum_multipliers"]
 
 
 def sum_multipliers(first, second, output):
@@ -41,11 +42,16 @@ def _sum(output, first, second, sign, activation):
 
 
 @operator("Add", "int8 int8 -> int8")
-def add(output, first, second, *, activation):
+def add(output, first, second, *, activation, rounding="fixed", offset=0):
     """``y = clamp(rescale(t1 + t2) + zy)`` with ``t = rescale((x - z) << 20)``.
 
-    See :func:`sum_multipliers`. TensorFlow Lite's ``reference_integer_ops::Add``.
+    See :func:`sum_multipliers`. TensorFlow Lite's ``reference_integer_ops::Add``. With a
+    ``rounding`` of ``"single"`` it is :func:`popmac.golden.single.add_codes`.
     """
+    if rounding == "single":
+        return add_codes(first.values, second.values,
+                         (first.scale, second.scale, output.scale[0]),
+                         (first.zero_point, second.zero_point, int(output.zero_point[0])), offset)
     return _sum(output, first, second, 1, activation)
 
 
@@ -56,12 +62,17 @@ def sub(output, first, second, *, activation):
 
 
 @operator("Mul", "int8 int8 -> int8")
-def mul(output, first, second, *, activation):
+def mul(output, first, second, *, activation, rounding="fixed", offset=0):
     """``y = clamp(rescale((x1 - z1) * (x2 - z2), s1 * s2 / sy) + zy)``.
 
     The multiplier is computed in single precision.
-    TensorFlow Lite's ``reference_integer_ops::Mul``.
+    TensorFlow Lite's ``reference_integer_ops::Mul``. With a ``rounding`` of ``"single"`` it is
+    :func:`popmac.golden.single.multiply_codes`.
     """
+    if rounding == "single":
+        return multiply_codes(first.centred * second.centred,
+                              (first.scale, second.scale, output.scale[0]),
+                              int(output.zero_point[0]), offset)
     multiplier = quantize_multiplier(single_multiplier(first.scale, second.scale,
                                                        divisor=output.scale[0]))
     low, high  = activation_range(activation, output.scale[0], output.zero_point[0])
@@ -79,6 +90,12 @@ def minimum(output, first, second):
 def maximum(output, first, second):
     """Greater code. TensorFlow Lite's ``reference_ops::MaximumMinimumBroadcastSlow``."""
     return np.maximum(first.values, second.values)
+
+
+@operator("SumCodes", "int8 int8 -> int8")
+def sum_codes(output, first, second):
+    """Sum of the codes as they are; see :func:`popmac.golden.single.half_codes`."""
+    return saturate(first.values.astype(np.int64) + second.values, np.int8)
 
 
 @operator("Prelu", "int8 int8 -> int8")

@@ -9,7 +9,9 @@ from ..arithmetic import (
     real_multiplier,
     rescale,
     saturate,
+    single_multiplier,
 )
+from ..single import average_codes, half_codes, scale_codes
 from .registry import operator
 from .windows import taps
 
@@ -19,13 +21,20 @@ __all__ = ["average_pool_2d", "max_pool_2d", "mean", "mean_multiplier", "reduce_
 
 
 @operator("AveragePool2D", "int8 -> int8")
-def average_pool_2d(output, x, *, kernel, strides, padding, activation):
+def average_pool_2d(output, x, *, kernel, strides, padding, activation, rounding="codes",
+                    count_padding=False, offset=0):
     """``y = clamp(sum / n)`` over the ``n`` taps inside of the image, halves away from zero.
 
     On codes: neither scales nor zero points enter.
-    TensorFlow Lite's ``reference_integer_ops::AveragePool``.
+    TensorFlow Lite's ``reference_integer_ops::AveragePool``. With a ``rounding`` of ``"single"``
+    it is :func:`popmac.golden.single.average_codes`; ``count_padding`` counts all taps.
     """
     window = {"strides": strides, "padding": padding}
+    if rounding == "single":
+        inside = np.full((1, *x.values.shape[1:3], 1), 1)
+        counts = sum(taps(inside, kernel, fill=int(count_padding), **window))
+        return average_codes(taps(x.centred, kernel, **window), counts,
+                             (x.scale, output.scale[0]), output.zero_point[0], offset)
     sums   = sum(taps(x.values.astype(np.int64), kernel, **window))
     counts = sum(taps(np.ones((1, *x.values.shape[1:3], 1), np.int64), kernel, **window))
     low, high = activation_range(activation, output.scale[0], output.zero_point[0])
@@ -63,13 +72,19 @@ def mean_multiplier(real, count):
 
 
 @operator("Mean", "int8 -> int8")
-def mean(output, x, *, axes, keep_dims):
+def mean(output, x, *, axes, keep_dims, rounding="fixed", half=None):
     """``y = clamp(rescale(sum(x) - n * zx, sx / sy / n) + zy)``, see :func:`mean_multiplier`.
 
-    TensorFlow Lite's ``reference_ops::QuantizedMeanOrSum``.
+    TensorFlow Lite's ``reference_ops::QuantizedMeanOrSum``. With a ``rounding`` of ``"single"``
+    the multiplier is ``sx / (sy * n)`` in float32: onnxruntime's ``QLinearGlobalAveragePool``.
     """
     count = int(np.prod([x.values.shape[axis] for axis in axes], dtype=np.int64))
     sums  = x.values.astype(np.int64).sum(axis=axes, keepdims=keep_dims)
+    if rounding == "single":
+        multiplier = single_multiplier(x.scale, divisor=output.scale[0] * np.float32(count))
+        zero_point = int(output.zero_point[0])
+        codes = scale_codes(sums - count * x.zero_point, multiplier, zero_point)
+        return half_codes(codes, zero_point, half)
     mantissa, exponent = mean_multiplier(real_multiplier(x.scale, divisor=output.scale[0]), count)
     codes = rescale(sums - count * x.zero_point, mantissa, exponent)
     return saturate(codes + output.zero_point[0], np.int8)

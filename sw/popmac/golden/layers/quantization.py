@@ -6,7 +6,7 @@ from ..arithmetic import quantize_multiplier, real_multiplier, rescale, round_aw
 from .registry import operator
 
 
-__all__ = ["dequantize", "quantize"]
+__all__ = ["dequantize", "quantize", "quantize_even"]
 
 
 @operator("Quantize", "float32 -> int8", "float32 -> uint8", "int8 -> int8", "int8 -> uint8",
@@ -36,3 +36,14 @@ def dequantize(output, x):
     """
     with np.errstate(over="ignore"):
         return (np.float64(x.scale) * x.centred).astype(np.float32)
+
+
+@operator("QuantizeEven", "float32 -> int8", "float32 -> uint8")
+def quantize_even(output, x):
+    """``y = clamp(rint(x / sy) + zy)`` in single precision, halves to even.
+
+    ONNX ``QuantizeLinear``.
+    """
+    with np.errstate(over="ignore"):
+        whole = np.clip(np.rint(x.values / output.scale[0]), -2.0**30, 2.0**30)
+    return saturate(whole.astype(np.int64) + output.zero_point[0], output.dtype)

@@ -10,6 +10,7 @@ from ..arithmetic import (
     saturate,
     wrap32,
 )
+from ..single import softmax_codes
 from .registry import operator
 
 
@@ -75,12 +76,15 @@ def _reciprocal(values):
 
 
 @operator("Softmax", "int8 -> int8")
-def softmax(output, x, *, beta):
+def softmax(output, x, *, beta, rounding="fixed"):
     """``exp(beta * sx * (x - max)) / sum`` along the last axis, with a scale of 1/256.
 
     Differences so great that they do not fit in Q5.26 count as minus infinity.
-    TensorFlow Lite's ``reference_ops::Softmax``, with ``PreprocessSoftmaxScaling``.
+    TensorFlow Lite's ``reference_ops::Softmax``, with ``PreprocessSoftmaxScaling``. With a
+    ``rounding`` of ``"single"`` it is :func:`popmac.golden.single.softmax_codes`.
     """
+    if rounding == "single":
+        return softmax_codes(x.values, x.scale, output.scale[0], int(output.zero_point[0]))
     real = min(np.float64(np.float32(beta)) * np.float64(x.scale) * 2.0**(31 - SCALED_BITS),
                2.0**31 - 1)
     mantissa, exponent = quantize_multiplier(real)
