@@ -8,7 +8,7 @@ from ..primitives.ice40 import is_ice40
 __all__ = ["Family", "ECP5", "ICE40", "family"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Family:
     """Programs for a family of FPGAs, and how they are called.
 
