@@ -158,6 +158,7 @@ class Executor(wiring.Component):
                     m.d.sync += verdict.eq(Status.UNKNOWN)
 
         status  = Signal(4)
+        has_report, has_data = Signal(), Signal() # the reply
         index   = Signal(4)
         refuse  = Signal()
         done    = Signal()
@@ -191,9 +192,8 @@ class Executor(wiring.Component):
             replier.i.payload.repeated.eq(session.repeated),
             replier.i.payload.session.eq(session.current),
             replier.i.payload.cycles.eq(self.bus.cycles),
-            replier.i.payload.has_report.eq((status == Status.OK)
-                                            & Cat(is_a[c] for c in REPORTED).any()),
-            replier.i.payload.has_data.eq((status == Status.OK) & is_a[Command.READ]),
+            replier.i.payload.has_report.eq(has_report),
+            replier.i.payload.has_data.eq(has_data),
 
             self.bus.write.payload.space.eq(location.space),
             self.bus.write.payload.address.eq(location.address),
@@ -334,10 +334,15 @@ class Executor(wiring.Component):
             with m.State("Answer"):
                 m.d.comb += session.answered.eq(1)
                 m.d.sync += give_up.eq(0)
+                m.d.sync += [
+                    has_report.eq((status == Status.OK) & Cat(is_a[c] for c in REPORTED).any()),
+                    has_data.eq((status == Status.OK) & is_a[Command.READ]),
+                ]
                 m.next = "Reply"
 
             with m.State("Refuse"):
                 m.d.comb += session.refused.eq(1)
+                m.d.sync += [has_report.eq(0), has_data.eq(0)]
                 m.d.sync += command.eq(Command.NAK)
                 m.d.sync += sequence.eq(session.expected)
                 m.next = "Reply"
@@ -346,7 +351,7 @@ class Executor(wiring.Component):
 
             with m.State("Reply"):
                 m.d.comb += replier.i.valid.eq(1)
-                m.d.comb += reader.enable.eq(replier.i.payload.has_data)
+                m.d.comb += reader.enable.eq(has_data)
                 m.d.comb += waiting.eq(reader.waiting)
                 m.d.comb += quiet.eq(~replier.i.ready)
                 m.d.comb += advance.eq(reader.asked)

@@ -88,7 +88,7 @@ class Reader(wiring.Component):
 
         from_rom = self.location.space == Space.IDENTITY
         ahead    = Signal(range(self.AHEAD + 1))
-        ask      = self.enable & self.more & (ahead != self.AHEAD)
+        ask      = self.enable & self.more & ~ahead[-1]
         answered = Signal()
         told     = Signal()
         over     = Signal() # the end is on its way
