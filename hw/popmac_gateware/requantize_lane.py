@@ -5,7 +5,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from popmac import isa
-from popmac.arch import ACCUMULATOR_BITS
+from popmac.arch import ACCUMULATOR_BITS, LANE_ENTRIES
 
 from .pipeline import delay
 from .primitives.lut_multiplier import LutMultiplier
@@ -14,14 +14,11 @@ from .records import record_layout
 from .saturating_shift import CLAMP, SaturatingShift
 
 
-__all__ = ["RequantizeLane", "PARAMETERS", "LANE_ENTRIES", "PAIR_OPERANDS"]
+__all__ = ["RequantizeLane", "PARAMETERS", "PAIR_OPERANDS"]
 
 
 #: Parameters of one channel.
 PARAMETERS   = record_layout(isa.ChannelParameters)
-
-#: Parameters that a lane holds: as many as distributed RAM holds at its smallest.
-LANE_ENTRIES = 16
 
 #: Bits of the lower part of a sum, and of the lower part of a multiplier.
 _LOW         = 17

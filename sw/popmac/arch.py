@@ -7,13 +7,15 @@ from dataclasses import asdict, dataclass, fields
 from .errors import PopmacError
 
 
-__all__ = ["ArchConfig", "BANKS", "ACCUMULATOR_BITS", "TABLES", "TABLE_BYTES", "TARGETS", "target"]
+__all__ = ["ArchConfig", "BANKS", "ACCUMULATOR_BITS", "LANE_ENTRIES", "TABLES", "TABLE_BYTES",
+           "TARGETS", "target"]
 
 
 BANKS            = 8  # of the activation memory; neighbouring words are in neighbouring banks
 TABLES           = 8  # of functions of one code
 TABLE_BYTES      = 256
 ACCUMULATOR_BITS = 28
+LANE_ENTRIES     = 16 # channels whose parameters a lane holds: distributed RAM at its smallest
 
 
 def _is_power_of_two(value):
