@@ -14,19 +14,19 @@ from .records import record_layout
 from .saturating_shift import CLAMP, SaturatingShift
 
 
-__all__ = ["RequantizeLane", "PARAMETERS", "PAIR_OPERANDS"]
+__all__ = ["RequantizeLane", "PARAMETERS", "LOW", "PAIR_OPERANDS"]
 
 
 #: Parameters of one channel.
 PARAMETERS   = record_layout(isa.ChannelParameters)
 
 #: Bits of the lower part of a sum, and of the lower part of a multiplier.
-_LOW         = 17
+LOW = 17
 
 #: Operands of an element-wise operation in the place of a sum.
 PAIR_OPERANDS = data.StructLayout({
-    "first":  signed(_LOW),
-    "second": signed(ACCUMULATOR_BITS - _LOW),
+    "first":  signed(LOW),
+    "second": signed(ACCUMULATOR_BITS - LOW),
 })
 
 
@@ -115,8 +115,8 @@ class RequantizeLane(wiring.Component):
         ]
 
         # Cycles 2, 3, 4: multiply.
-        low_operand   = Cat(s2_sum[:_LOW], self.pair & s2_sum[_LOW - 1]).as_signed()
-        high_operand  = s2_sum[_LOW:].as_signed()
+        low_operand   = Cat(s2_sum[:LOW], self.pair & s2_sum[LOW - 1]).as_signed()
+        high_operand  = s2_sum[LOW:].as_signed()
         products = []
         for name, operand, factor in [
             ("low",  low_operand,  multiplier),
@@ -127,21 +127,21 @@ class RequantizeLane(wiring.Component):
             m.submodules[f"{name}_logic"] = logic = LutMultiplier(width)
             m.d.comb += [
                 block.a.eq(operand),
-                block.b.eq(factor[:_LOW]),
+                block.b.eq(factor[:LOW]),
                 logic.a.eq(operand),
-                logic.b.eq(factor[_LOW:]),
+                logic.b.eq(factor[LOW:]),
             ]
             # Cycle 5: add the upper part of the multiplier to the lower.
             product = Signal(signed(width + len(multiplier)), name=f"{name}_product",
                              reset_less=True)
-            m.d.sync += product.eq(block.product + (logic.product << _LOW))
+            m.d.sync += product.eq(block.product + (logic.product << LOW))
             products.append(product)
 
         # Cycle 6: add the products; read the offset.
         width     = ACCUMULATOR_BITS + len(multiplier) + 1
         low, high = products
         s7_sum    = Signal(signed(width), reset_less=True)
-        m.d.sync += s7_sum.eq(low + Mux(self.pair, high, high << _LOW))
+        m.d.sync += s7_sum.eq(low + Mux(self.pair, high, high << LOW))
         negative  = delay(m, s2_sum[-1] & ~self.pair, 4, name="negative")
         positive_offset = parameter("offset_positive", entries[6])
         negative_offset = parameter("offset_negative", entries[6])
