@@ -7,14 +7,15 @@ from dataclasses import asdict, dataclass, fields
 from .errors import PopmacError
 
 
-__all__ = ["ArchConfig", "ACCUMULATOR_BITS", "BANKS", "ENGINES", "TABLES", "TABLE_BYTES", "TARGETS",
-           "target"]
+__all__ = ["ArchConfig", "ACCUMULATOR_BITS", "BANKS", "ENGINES", "LANE_ENTRIES", "TABLES",
+           "TABLE_BYTES", "TARGETS", "target"]
 
 
 BANKS            = 8  # of the activation memory; neighbouring words are in neighbouring banks
 TABLES           = 8  # of functions of one code
 TABLE_BYTES      = 256
 ACCUMULATOR_BITS = 28
+LANE_ENTRIES     = 16 # channels whose parameters a lane holds: distributed RAM at its smallest
 ENGINES          = (_SYSTOLIC, _SERIAL) = ("systolic", "serial")
 
 

@@ -1,6 +1,7 @@
 """How many cycles a layer will take."""
 
 from .. import isa
+from ..arch import LANE_ENTRIES
 
 
 __all__ = ["layer_change", "predict"]
@@ -37,8 +38,9 @@ def predict(plan, arch, *, begins=False):
     """Predicted cycles of a layer, from the end of the layer before to its own.
 
     A pixel takes a cycle per step, or one per phase of the requantiser if these are more, which
-    the last pixel does not wait for; the parameters of a block take a cycle per two channels, and
-    are fetched ahead, but not those of a layer that ``begins`` a run.
+    the last pixel does not wait for; the parameters of a block take a cycle per two channels, are
+    fetched ahead, but not those of a layer that ``begins`` a run, and keep their slot until the
+    last results of the block are written.
     """
     if arch.engine == "serial":
         return _predict_serial(plan, begins)
@@ -48,17 +50,21 @@ def predict(plan, arch, *, begins=False):
     loads  = 1 if plan.shared else blocks
     load   = arch.columns // 2
     change = layer_change(plan.unit, arch)
-    ahead  = change // load
+    slots  = LANE_ENTRIES // arch.phases
+    # From the end of the layer before: when steps may begin, and parameters come.
+    begin  = _DESCRIPTOR if begins else 0
+    start  = _DESCRIPTOR - load if begins else _DESCRIPTOR - change - load
     # The sums of planes come one behind the other, that of a pixel with the last of its bits.
     late   = plan.planes - 1 + (1 << plan.plane_bits_log2) - 1
     change = change + (plan.unit == isa.Unit.BINARY) * late * arch.phases
     steps  = plan.steps_per_pixel
-    if begins:
-        time = _DESCRIPTOR + max(blocks * block + max(0, load + _PARAMETERS - steps),
-                                 loads * load + _PARAMETERS + block - steps)
-    else:
-        time = max(blocks * block, (loads - ahead) * load + block)
-    return change + time - (pixel - steps)
+    ends   = [] # of the steps of each block
+    for i in range(blocks):
+        if i < loads:
+            start = max(start + load, ends[i - slots] + change if i >= slots else start)
+        # A pixel needs them with its last step.
+        ends.append(max(ends[-1] if i else begin, start + load + _PARAMETERS - steps) + block)
+    return ends[-1] + change - (pixel - steps)
 
 
 def _predict_serial(plan, begins):
