@@ -33,9 +33,9 @@ class Family:
         Blocks have to be placed by us.
     resources : dict
         Name in the manifest -> cells in the router's report.
-    flip_flops : str
-        What the types of flip-flops in the netlist begin with, where the report does not count
-        them.
+    counted : dict
+        Name in the manifest -> beginning of a cell's type in the netlist -> how many it counts for;
+        for what the report does not say.
     """
 
     synthesis:     str
@@ -48,7 +48,7 @@ class Family:
     bitstream:     str
     has_floorplan: bool
     resources:     dict
-    flip_flops:    str = ""
+    counted:       dict
 
 
 # Lattice's name -> that of nextpnr.
@@ -78,7 +78,9 @@ synth_ecp5 -nodsp -abc9 -top {top}
     constraints="top.lpf", router="nextpnr-ecp5", packer="ecppack", options=_ecp5_options,
     configuration=("--textcfg", "config"), packing=("--compress",), bitstream="bitstream.bit",
     has_floorplan=True,
-    resources={"lut4": "TRELLIS_COMB", "ff": "TRELLIS_FF", "ebr": "DP16KD", "dsp": "MULT18X18D"})
+    # As nextpnr counts before it packs; "comb" is what they take when they are placed.
+    counted={"lut4": {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6}},
+    resources={"comb": "TRELLIS_COMB", "ff": "TRELLIS_FF", "ebr": "DP16KD", "dsp": "MULT18X18D"})
 
 # A logic cell has a four-input function and a flip-flop: it counts as the former.
 ICE40 = Family(
@@ -89,7 +91,7 @@ synth_ice40 -abc9 -device u -top {top}
     constraints="top.pcf", router="nextpnr-ice40", packer="icepack", options=_ice40_options,
     configuration=("--asc", "asc"), packing=(), bitstream="bitstream.bin", has_floorplan=False,
     resources={"lut4": "ICESTORM_LC", "ebr": "ICESTORM_RAM", "dsp": "ICESTORM_DSP",
-               "spram": "ICESTORM_SPRAM"}, flip_flops="SB_DFF")
+               "spram": "ICESTORM_SPRAM"}, counted={"ff": {"SB_DFF": 1}})
 
 
 def family(platform):

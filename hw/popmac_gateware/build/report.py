@@ -8,7 +8,7 @@ __all__ = ["clock_mhz", "critical_paths", "late_registers", "resources"]
 
 
 def resources(report, family, netlist):
-    """Number of ``lut4``, ``ff``, ``ebr``, ``dsp`` and others that were used.
+    """Number of ``lut4``, ``ff``, ``ebr``, ``dsp`` and others that are used.
 
     Parameters
     ----------
@@ -18,12 +18,12 @@ def resources(report, family, netlist):
     netlist : path-like
         What Yosys wrote.
     """
-    used = {name: report["utilization"][cells]["used"] for name, cells in family.resources.items()}
-    if family.flip_flops:
-        with open(netlist) as file:
-            cells = json.load(file)["modules"]["top"]["cells"]
-        used["ff"] = sum(cell["type"].startswith(family.flip_flops) for cell in cells.values())
-    return used
+    with open(netlist) as file:
+        cells = json.load(file)["modules"]["top"]["cells"]
+    used = {name: sum(count for cell in cells.values() for kind, count in kinds.items()
+                      if cell["type"].startswith(kind)) for name, kinds in family.counted.items()}
+    return used | {name: report["utilization"][cells]["used"]
+                   for name, cells in family.resources.items()}
 
 
 def clock_mhz(report):
