@@ -128,9 +128,9 @@ class QonnxReference:
 
     def __init__(self, data, graph):
         onnx, onnxruntime, _ = import_onnx()
+        from qonnx.core.datatype import DataType
         from qonnx.core.modelwrapper import ModelWrapper
         from qonnx.core.onnx_exec import execute_onnx
-        from qonnx.core.datatype import DataType
         from qonnx.transformation.fold_constants import FoldConstants
         from qonnx.transformation.infer_shapes import InferShapes
         model = onnx.load_model_from_string(bytes(data))
