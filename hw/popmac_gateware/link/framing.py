@@ -103,8 +103,8 @@ class Enframer(wiring.Component):
         fcs   = crc.crc.word_select
         index = Signal(range(FCS_BYTES))
 
-        # Each *plain* byte goes to a register of its own first, with the knowledge of whether it has
-        # to be escaped: then the escape goes before it. Flags are never escaped.
+        # Each *plain* byte goes to a register of its own first, where it is known whether it has to
+        # be escaped: then the escape goes before it. Flags are never escaped.
         plain   = Signal(8)
         offered = Signal()
         flag    = Signal()
