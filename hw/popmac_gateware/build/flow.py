@@ -17,6 +17,7 @@ from popmac.errors import ToolError
 from ..boards.board import Board
 from ..boards.clock import check_clock
 from ..boards.platforms import BOARDS
+from .constants import fold_zeros
 from .devices import DEVICES
 from .families import family
 from .floorplan import floorplan
@@ -99,6 +100,7 @@ def build(arch, folder, *, tools, seeds=1, progress=lambda stage: None):
         for name, site in floorplan({name: cell["type"] for name, cell in cells.items()},
                                     arch, device).items():
             cells[name]["attributes"]["BEL"] = site
+        fold_zeros(cells)
         (folder / "floorplan.json").write_text(json.dumps(netlist))
 
     run("elaborate", elaborate, outputs=["top.il", chips.constraints],
