@@ -80,6 +80,8 @@ def _judge(graph, node):
     if node.op == "Quantize" and "uint8" in {tensor.dtype for tensor in moving}:
         return Verdict("the device computes int8, and the model has uint8 outside",
                        "nothing is lost but the time to convert it")
+    if node.op == "SumFullyConnected": # vector by vector
+        return check(graph, node)
     for tensor in moving:
         if tensor.dtype != "int8":
             return Verdict(f"{tensor.name} is {tensor.dtype}, not int8",
@@ -142,6 +144,14 @@ def _check_fully_connected(graph, node):
     if np.prod(source) != weights[1] and source[2] != weights[1]:
         return Verdict(f"its input of shape {source} does not divide into vectors of {weights[1]}",
                        _KEEP)
+    return _check_weights(graph, node)
+
+
+def _check_sums(graph, node):
+    for tensor in (graph.tensors[node.inputs[0]], graph.tensors[node.output]):
+        if tensor.shape[-1] > MAX_CHANNELS:
+            return Verdict(f"{tensor.name} has vectors of {tensor.shape[-1]}, more than "
+                           f"{MAX_CHANNELS}", "divide the matrix")
     return _check_weights(graph, node)
 
 
@@ -249,6 +259,7 @@ _CHECKS = {
     "SegmentConv2D":         _check_convolution,
     "ThresholdFullyConnected": _check_fully_connected,
     "SegmentFullyConnected": _check_fully_connected,
+    "SumFullyConnected":     _check_sums,
     "AveragePool2D":         _check_pool,
     "MaxPool2D":             _check_pool,
     "Mean":                  _check_mean,
