@@ -391,7 +391,8 @@ class Program:
                   and layout.code_bits in (1, 2, 4) and layout.code_step > 0
                   and layout.height * layout.width * layout.channels
                   == int(np.prod(graph.tensors[name].shape[-1:] if name in vectors
-                                 else graph.tensors[name].shape)), f"layout of {name!r} does not fit")
+                                 else graph.tensors[name].shape)),
+                  f"layout of {name!r} does not fit")
         names = {node.name for node in graph.nodes}
         for segment in self.segments:
             if isinstance(segment, HostSegment):

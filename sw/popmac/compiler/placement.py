@@ -55,14 +55,32 @@ def place(graph, excluded):
     on_device = {name for node in graph.nodes
                  if node.op not in RESHAPES and node.name not in verdicts
                  for name in (*node.inputs, *node.outputs)}
+    flattened = {node.name for node in graph.nodes
+                 if node.op in RESHAPES and _flattens(graph, node, on_device)}
     for node in _with_reshapes_last(graph):
         if node.op in RESHAPES and node.name not in verdicts:
-            if node.inputs[0] in on_device or node.output in on_device:
+            if node.name in flattened:
+                verdicts[node.name] = Verdict("the host writes the vector just as well",
+                                              "nothing is lost")
+            elif node.inputs[0] in on_device or node.output in on_device:
                 on_device.update((node.inputs[0], node.output))
             else:
                 verdicts[node.name] = Verdict("its input and output are on the host",
                                               "nothing is lost")
     return verdicts
+
+
+def _flattens(graph, node, on_device):
+    """Whether a node makes a vector of an image that the device has no other use for.
+
+    As a vector it takes less memory, and as bits fewer steps.
+    """
+    source, target = (image_shape(graph.tensors[name].shape) for name in
+                      (node.inputs[0], node.output))
+    return node.inputs[0] not in on_device and None not in (source, target) \
+        and target[:2] == (1, 1) != source[:2] and all(
+            other is node for other in graph.consumers(node.inputs[0])
+            if other.op in RESHAPES)
 
 
 def _with_reshapes_last(graph):
