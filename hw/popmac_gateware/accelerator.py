@@ -7,7 +7,7 @@ from amaranth.utils import exact_log2
 
 from popmac import isa
 
-from .activation_memory import ActivationMemory
+from .activation_memory import ActivationMemory, activation_write_layout
 from .address_generator import AddressGenerator
 from .binary_foot import plane_bits_log2
 from .function_table import FunctionTable
@@ -26,6 +26,10 @@ from .writeback import Writeback
 
 
 __all__ = ["Accelerator"]
+
+
+#: Cycles from the writeback to the activation memory.
+_WRITE_DELAY = 2
 
 
 class Accelerator(wiring.Component):
@@ -73,7 +77,7 @@ class Accelerator(wiring.Component):
         to_start  = to_window + array.latency + requantizer.lead
         most_bits = plane_bits_log2(arch)
         drain     = to_start + 1 + ((1 << most_bits) - 1) * arch.phases + requantizer.latency \
-            + arch.all_phases + table.LATENCY + writeback.LATENCY + 1
+            + arch.all_phases + table.LATENCY + writeback.LATENCY + _WRITE_DELAY + 1
         m.submodules.sequencer = sequencer = Sequencer(arch, drain=drain)
 
         # Host. The link is on the other side of registers.
@@ -226,6 +230,7 @@ class Accelerator(wiring.Component):
         # From results to memory. Once the last result is in front of the writeback, steps that
         # are issued from then on will find it in memory.
         results = table.o_results
+        write   = Signal(activation_write_layout(arch))
         m.d.comb += [
             *(table.choice[name].eq(layer[name]) for name, _ in table.choice.shape()),
             table.i_results.eq(requantizer.results),
@@ -235,12 +240,14 @@ class Accelerator(wiring.Component):
             writeback.results.eq(results),
             sequencer.finished.eq(results.valid & results.last & results.tag.final),
             loader.release.eq(results.valid & results.last & results.tag.release),
-            memory.write.eq(Mux(writeback.write.valid, writeback.write,
-                                host_port.activation_write.payload)),
+            write.eq(Mux(writeback.write.valid, writeback.write,
+                         host_port.activation_write.payload)),
             host_port.activation_write.ready.eq(~writeback.write.valid),
+            memory.write.eq(delay(m, write, _WRITE_DELAY, name="write")), # a long way
         ]
         with m.If(~writeback.write.valid):
-            m.d.comb += memory.write.valid.eq(host_port.activation_write.valid)
+            m.d.comb += write.valid.eq(host_port.activation_write.valid)
 
-        assert AddressGenerator.LATENCY >= Writeback.LATENCY + memory.WRITE_TO_REQUEST - 1
+        assert AddressGenerator.LATENCY >= Writeback.LATENCY + _WRITE_DELAY \
+            + memory.WRITE_TO_REQUEST - 1
         return m

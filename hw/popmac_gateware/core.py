@@ -6,9 +6,13 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .accelerator import Accelerator
 from .link.endpoint import Endpoint
+from .serial.accelerator import SerialAccelerator
 
 
 __all__ = ["Core"]
+
+
+_ACCELERATORS = {"systolic": Accelerator, "serial": SerialAccelerator}
 
 
 class Core(wiring.Component):
@@ -40,7 +44,8 @@ class Core(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.endpoint    = endpoint    = Endpoint(self.arch)
-        m.submodules.accelerator = accelerator = Accelerator(self.arch)
+        m.submodules.accelerator = accelerator = \
+            _ACCELERATORS[self.arch.engine](self.arch)
         connect(m, flipped(self.i), endpoint.i)
         connect(m, endpoint.o, flipped(self.o))
         connect(m, endpoint.bus, accelerator.host)

@@ -5,33 +5,28 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from popmac import isa
-from popmac.arch import ACCUMULATOR_BITS
+from popmac.arch import ACCUMULATOR_BITS, LANE_ENTRIES
 
 from .pipeline import delay
 from .primitives.lut_multiplier import LutMultiplier
 from .primitives.multiplier import Multiplier
 from .records import record_layout
+from .saturating_shift import CLAMP, SaturatingShift
 
 
-__all__ = ["RequantizeLane", "PARAMETERS", "CLAMP", "LANE_ENTRIES", "PAIR_OPERANDS"]
+__all__ = ["RequantizeLane", "PARAMETERS", "LOW", "PAIR_OPERANDS"]
 
 
 #: Parameters of one channel.
 PARAMETERS   = record_layout(isa.ChannelParameters)
 
-#: Parameters that a lane holds: as many as distributed RAM holds at its smallest.
-LANE_ENTRIES = 16
-
-#: What the results of a layer are limited to, and what is added to them.
-CLAMP        = data.StructLayout({"zero_point": signed(8), "low": signed(8), "high": signed(8)})
-
 #: Bits of the lower part of a sum, and of the lower part of a multiplier.
-_LOW         = 17
+LOW = 17
 
 #: Operands of an element-wise operation in the place of a sum.
 PAIR_OPERANDS = data.StructLayout({
-    "first":  signed(_LOW),
-    "second": signed(ACCUMULATOR_BITS - _LOW),
+    "first":  signed(LOW),
+    "second": signed(ACCUMULATOR_BITS - LOW),
 })
 
 
@@ -69,7 +64,7 @@ class RequantizeLane(wiring.Component):
     written while it is used.
     """
 
-    LATENCY = 14
+    LATENCY = 8 + SaturatingShift.LATENCY
 
     def __init__(self):
         super().__init__({
@@ -120,8 +115,8 @@ class RequantizeLane(wiring.Component):
         ]
 
         # Cycles 2, 3, 4: multiply.
-        low_operand   = Cat(s2_sum[:_LOW], self.pair & s2_sum[_LOW - 1]).as_signed()
-        high_operand  = s2_sum[_LOW:].as_signed()
+        low_operand   = Cat(s2_sum[:LOW], self.pair & s2_sum[LOW - 1]).as_signed()
+        high_operand  = s2_sum[LOW:].as_signed()
         products = []
         for name, operand, factor in [
             ("low",  low_operand,  multiplier),
@@ -132,21 +127,21 @@ class RequantizeLane(wiring.Component):
             m.submodules[f"{name}_logic"] = logic = LutMultiplier(width)
             m.d.comb += [
                 block.a.eq(operand),
-                block.b.eq(factor[:_LOW]),
+                block.b.eq(factor[:LOW]),
                 logic.a.eq(operand),
-                logic.b.eq(factor[_LOW:]),
+                logic.b.eq(factor[LOW:]),
             ]
             # Cycle 5: add the upper part of the multiplier to the lower.
             product = Signal(signed(width + len(multiplier)), name=f"{name}_product",
                              reset_less=True)
-            m.d.sync += product.eq(block.product + (logic.product << _LOW))
+            m.d.sync += product.eq(block.product + (logic.product << LOW))
             products.append(product)
 
         # Cycle 6: add the products; read the offset.
         width     = ACCUMULATOR_BITS + len(multiplier) + 1
         low, high = products
         s7_sum    = Signal(signed(width), reset_less=True)
-        m.d.sync += s7_sum.eq(low + Mux(self.pair, high, high << _LOW))
+        m.d.sync += s7_sum.eq(low + Mux(self.pair, high, high << LOW))
         negative  = delay(m, s2_sum[-1] & ~self.pair, 4, name="negative")
         positive_offset = parameter("offset_positive", entries[6])
         negative_offset = parameter("offset_negative", entries[6])
@@ -156,43 +151,12 @@ class RequantizeLane(wiring.Component):
         s8_value  = Signal(signed(width), reset_less=True)
         m.d.sync += s8_value.eq(s7_sum + Mux(s7_negative, negative_offset, positive_offset))
 
-        # Cycle 8: whether it will be too large, for each shift by 16; read the shift.
-        shift     = parameter("shift", entries[8])
-        too_large = [delay(m, _exceeds(s8_value >> n * 16, 26), 1, name=f"too_large_{n}")
-                     for n in range(4)]
-        value     = delay(m, s8_value, 1, name="s9_value")
-
-        # Cycles 9, 10, 11: shift by 16, by 4, by 1, and saturate so that what is left suffices.
-        for cycle, step, bits in [(9, 16, 26), (10, 4, 14), (11, 1, 10)]:
-            amount    = shift.bit_select(step.bit_length() - 1, 2)
-            shifted   = Array((value >> n * step)[:bits] for n in range(4))[amount]
-            if cycle > 9:
-                too_large = [_exceeds(value >> n * step, bits) for n in range(4)]
-            too_large = Array(too_large)[amount]
-            sign      = value[-1]
-            following = Signal(signed(bits), name=f"s{cycle + 1}_value", reset_less=True)
-            m.d.sync += following.eq(Mux(too_large, Cat((~sign).replicate(bits - 1), sign),
-                                         shifted))
-            value = following
-            shift = delay(m, shift, 1, name=f"s{cycle + 1}_shift")
-
-        # Cycle 12: compare with the limits, and add the zero point. Cycle 13: limit.
-        low   = delay(m, self.clamp.low - self.clamp.zero_point, 1, name="low")
-        high  = delay(m, self.clamp.high - self.clamp.zero_point, 1, name="high")
-        below = delay(m, value < low, 1, name="below")
-        above = delay(m, value > high, 1, name="above")
-        total = delay(m, (value + self.clamp.zero_point)[:8], 1, name="total")
-        with m.If(below):
-            m.d.sync += self.result.eq(self.clamp.low)
-        with m.Elif(above):
-            m.d.sync += self.result.eq(self.clamp.high)
-        with m.Else():
-            m.d.sync += self.result.eq(total)
+        # From cycle 8 on: shift and limit; read the shift.
+        m.submodules.end = end = SaturatingShift(width)
+        m.d.comb += [
+            end.value.eq(s8_value),
+            end.shift.eq(parameter("shift", entries[8])),
+            end.clamp.eq(self.clamp),
+            self.result.eq(end.result),
+        ]
         return m
-
-
-def _exceeds(value, bits):
-    """Whether signed ``value`` needs more than ``bits`` bits."""
-    if len(value) <= bits:
-        return Const(0)
-    return value[bits - 1:-1] != value[-1].replicate(len(value) - bits)

@@ -8,7 +8,8 @@ from amaranth.utils import exact_log2
 from popmac.arch import ACCUMULATOR_BITS
 
 from .pipeline import delay, hop
-from .requantize_lane import CLAMP, PARAMETERS, RequantizeLane
+from .requantize_lane import PARAMETERS, RequantizeLane
+from .saturating_shift import CLAMP
 from .tags import done_layout, parameter_slots, tag_layout
 
 

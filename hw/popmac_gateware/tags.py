@@ -4,8 +4,7 @@ from amaranth import *
 from amaranth.lib import data
 
 from popmac import isa
-
-from .requantize_lane import LANE_ENTRIES
+from popmac.arch import LANE_ENTRIES
 
 
 __all__ = ["parameter_slots", "tag_layout", "done_layout"]

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from .binary_cell import BITS, BinaryCell, count_width
 from .pe import PAIR, ProcessingElement
 from .pipeline import hop
+from .primitives.simulated import is_simulated
 from .weight_bank import WeightBank, weight_address_layout
 
 
@@ -51,8 +52,9 @@ class Tile(wiring.Component):
     i_psums, o_psums : ``ArrayLayout(signed(psum_width), 2)``
         ``i_psums`` is added :attr:`PSUM_DELAY` cycles after its activations entered.
     i_binary, o_binary : 1
-        The cells of the binary engine, if there are any, work; else they stand still, and save
-        their power. Constant during a layer.
+        The cells of the binary engine, if there are any, are needed. Otherwise they stand still in
+        the simulated board, which saves its time; on a chip, so many enables would take wires that
+        are scarce. Constant during a layer.
     i_planes, o_planes : ``ArrayLayout(16, planes)``
         Activations of the binary engine.
     i_counts, o_counts : ``ArrayLayout(ArrayLayout(count_width(arch), planes), 2)``
@@ -142,11 +144,14 @@ class Tile(wiring.Component):
 
         if self.arch.planes:
             planes = hop(m, self.i_planes, name="planes")
-            binary = hop(m, self.i_binary, name="binary")
-            m.d.comb += [self.o_planes.eq(planes), self.o_binary.eq(binary)]
+            m.d.comb += self.o_planes.eq(planes)
+            if is_simulated(platform):
+                binary = hop(m, self.i_binary, name="binary")
+                m.d.comb += self.o_binary.eq(binary)
             for column in range(2):
                 cell = BinaryCell(self.arch, row_pair=self.row_pair)
-                m.submodules[f"binary_{column}"] = EnableInserter(binary)(cell)
+                m.submodules[f"binary_{column}"] = \
+                    EnableInserter(binary)(cell) if is_simulated(platform) else cell
                 m.d.comb += [
                     cell.activations.eq(planes),
                     cell.weights.eq(Cat(bank.block_data.word_select(column, 8) for bank in banks)),

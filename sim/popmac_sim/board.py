@@ -19,7 +19,7 @@ __all__ = ["GATEWARE", "SimulatedBoard", "build_board", "open_board"]
 #: around it on boards and in builds is not simulated.
 GATEWARE = [
     *(path for path in sorted(Path(popmac_gateware.__file__).parent.iterdir())
-      if path.suffix == ".py" or path.name in ("link", "primitives")),
+      if path.suffix == ".py" or path.name in ("link", "primitives", "serial")),
     *(Path(module.__file__) for module in (popmac.arch, popmac.isa, popmac.protocol)),
 ]
 

@@ -26,3 +26,23 @@ module block_ram #(
         words[write_address][part*PART +: PART] <= write_data[part*PART +: PART];
   end
 endmodule
+
+module single_port_ram #(
+  parameter WIDTH, DEPTH, ADDRESS_BITS
+) (
+  input                     clk,
+  input  [ADDRESS_BITS-1:0] address,
+  input  [WIDTH/8-1:0]      write_enable,
+  input  [WIDTH-1:0]        write_data,
+  output reg [WIDTH-1:0]    read_data
+);
+  reg [WIDTH-1:0] words [0:DEPTH-1];
+
+  always @(posedge clk) begin
+    if (write_enable == 0)
+      read_data <= words[address];
+    for (int part = 0; part < WIDTH / 8; part = part + 1)
+      if (write_enable[part])
+        words[address][part*8 +: 8] <= write_data[part*8 +: 8];
+  end
+endmodule

@@ -1,16 +1,17 @@
-"""The core as Yosys maps it to the blocks of an ECP5, for simulation."""
+"""The core as Yosys maps it to the blocks of a chip, for simulation."""
 
 from pathlib import Path
 
 from amaranth.back import rtlil
 
 from popmac_gateware.boards.platforms import BOARDS
-from popmac_gateware.build.flow import SYNTHESIS
+from popmac_gateware.build.families import ECP5, ICE40, family
 from popmac_gateware.build.tools import Tools
 from popmac_gateware.core import Core
 
 from .board import GATEWARE
 from .ecp5_models import ecp5_models
+from .ice40_models import ice40_models
 from .verilated import build
 
 
@@ -22,11 +23,21 @@ _LIMIT = 1800
 
 # Synthesised, the cells are replaced by what they do: those of Yosys by its own models, those of
 # which Yosys has only the shells by ours.
-_FLATTEN = """
-design -reset
+_CELLS = {
+    ECP5: """
 read_verilog -DNO_INCLUDES +/ecp5/common_sim.vh
 read_verilog +/ecp5/ccu2c_sim.vh
 read_verilog -sv models.v
+""",
+    ICE40: """
+read_verilog models.v
+""",
+}
+_MODELS = {ECP5: ecp5_models, ICE40: ice40_models}
+
+_FLATTEN = """
+design -reset
+{cells}
 read_verilog mapped.v
 hierarchy -check -top board
 proc
@@ -59,15 +70,17 @@ def synthesise(arch, folder, *, edit=unchanged):
     ToolError
         If Yosys fails.
     """
-    folder = Path(folder)
-    (folder / "models.v").write_text(ecp5_models())
-    (folder / "top.il").write_text(
-        rtlil.convert(Core(arch), name="board", platform=BOARDS[arch.name].platform()))
-    script = SYNTHESIS.format(top="board") + "write_verilog -noattr mapped.v"
+    folder   = Path(folder)
+    platform = BOARDS[arch.name].platform()
+    chips    = family(platform)
+    (folder / "models.v").write_text(_MODELS[chips]())
+    (folder / "top.il").write_text(rtlil.convert(Core(arch), name="board", platform=platform))
+    script = chips.synthesis.format(top="board") + "write_verilog -noattr mapped.v"
     Tools().run("yosys", "-p", script, folder=folder, log=folder / "synthesis.log", limit=_LIMIT)
     mapped = folder / "mapped.v"
     mapped.write_text(edit(mapped.read_text()))
-    Tools().run("yosys", "-p", _FLATTEN, folder=folder, log=folder / "flatten.log", limit=_LIMIT)
+    flatten = _FLATTEN.format(cells=_CELLS[chips])
+    Tools().run("yosys", "-p", flatten, folder=folder, log=folder / "flatten.log", limit=_LIMIT)
     return (folder / "flat.il").read_text()
 
 

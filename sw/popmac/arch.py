@@ -7,13 +7,16 @@ from dataclasses import asdict, dataclass, fields
 from .errors import PopmacError
 
 
-__all__ = ["ArchConfig", "BANKS", "ACCUMULATOR_BITS", "TABLES", "TABLE_BYTES", "TARGETS", "target"]
+__all__ = ["ArchConfig", "ACCUMULATOR_BITS", "BANKS", "ENGINES", "LANE_ENTRIES", "TABLES",
+           "TABLE_BYTES", "TARGETS", "target"]
 
 
 BANKS            = 8  # of the activation memory; neighbouring words are in neighbouring banks
 TABLES           = 8  # of functions of one code
 TABLE_BYTES      = 256
 ACCUMULATOR_BITS = 28
+LANE_ENTRIES     = 16 # channels whose parameters a lane holds: distributed RAM at its smallest
+ENGINES          = (_SYSTOLIC, _SERIAL) = ("systolic", "serial")
 
 
 def _is_power_of_two(value):
@@ -51,6 +54,9 @@ class ArchConfig:
         Clock for which times are given.
     baud : int
         Rate of the link.
+    engine : str
+        ``"systolic"``: the array, with all units. ``"serial"``: four products in each of four
+        cycles, for two pixels at once, without the other units; see ``docs/icebreaker.md``.
     """
 
     name:             str
@@ -65,14 +71,17 @@ class ArchConfig:
     receive_bytes:    int
     clock_hz:         int
     baud:             int
+    engine:           str = _SYSTOLIC
 
     def __post_init__(self):
         if not isinstance(self.name, str):
             raise ValueError(f"name must be a string, not {self.name!r}")
+        if self.engine not in ENGINES:
+            raise ValueError(f"engine must be one of {', '.join(ENGINES)}, not {self.engine!r}")
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name != "name" and (not isinstance(value, int) or isinstance(value, bool)
-                                         or value < 0):
+            if field.name not in ("name", "engine") and (
+                    not isinstance(value, int) or isinstance(value, bool) or value < 0):
                 raise ValueError(f"{field.name} must be a non-negative integer, not {value!r}")
         for name, valid, rule in [
             ("rows", self.rows >= 4 and _is_power_of_two(self.rows), "a power of two from 4 on"),
@@ -98,6 +107,26 @@ class ArchConfig:
         ]:
             if not valid:
                 raise ValueError(f"{name} must be {rule}, not {getattr(self, name)!r}")
+        if self.engine == _SERIAL:
+            self._check_serial()
+
+    def _check_serial(self):
+        # Memories of one port with bytes that are written one by one; rows of the program are 64
+        # bytes apart, behind the weights.
+        for name, valid, rule in [
+            ("rows", self.rows == 4, "4"),
+            ("columns", self.columns == 4, "4"),
+            ("lanes", self.lanes == 2, "2"),
+            ("planes", self.planes == 0, "0"),
+            ("tail_words", self.tail_words == 0, "0"),
+            ("activation_words", self.activation_words <= 2**14, "at most 16384"),
+            ("weight_words", self.weight_words <= 2**11, "at most 2048"),
+            ("program_rows", 64 * self.program_rows == self.weight_words * self.weight_word_bytes,
+                "a quarter of weight_words"),
+        ]:
+            if not valid:
+                raise ValueError(f"{name} must be {rule} with a serial engine, "
+                                 f"not {getattr(self, name)!r}")
 
     @property
     def phases(self):
@@ -145,6 +174,14 @@ class ArchConfig:
         return self.all_weight_words * self.weight_word_bytes + TABLES * TABLE_BYTES
 
     @property
+    def units(self):
+        """Names of the members of :class:`popmac.isa.Unit` that there are."""
+        if self.engine == _SERIAL:
+            return ("ARRAY",)
+        return ("ARRAY", "PAIR", "MAXIMUM", "DEPTHWISE", "DIFFERENCE", "PRODUCT", "UNION",
+                *(("BINARY",) if self.planes else ()))
+
+    @property
     def tap_columns(self):
         """Neighbouring words of each of two rows that a step of a depthwise layer takes.
 
@@ -155,7 +192,7 @@ class ArchConfig:
     @property
     def macs_per_cycle(self):
         """INT8 multiply-accumulates per cycle."""
-        return self.rows * self.columns
+        return 8 if self.engine == _SERIAL else self.rows * self.columns
 
     @property
     def binary_macs_per_cycle(self):
@@ -169,7 +206,14 @@ class ArchConfig:
 
     def to_json(self):
         """Configuration as JSON text, the same text for equal configurations."""
-        return json.dumps(asdict(self), separators=(",", ":"), sort_keys=True)
+        return json.dumps(self._values(), separators=(",", ":"), sort_keys=True)
+
+    def _values(self):
+        """Fields by name; without the engine where it is the one that all had at first."""
+        values = asdict(self)
+        if self.engine == _SYSTOLIC:
+            del values["engine"]
+        return values
 
     @classmethod
     def from_json(cls, text):
@@ -181,7 +225,8 @@ class ArchConfig:
             If the text is not one of a configuration.
         """
         values = json.loads(text)
-        if not isinstance(values, dict) or set(values) != {field.name for field in fields(cls)}:
+        names  = {field.name for field in fields(cls)}
+        if not isinstance(values, dict) or set(values) | {"engine"} != names:
             raise ValueError(f"not a configuration: {text!r:.80}")
         return cls(**values)
 
@@ -190,7 +235,7 @@ class ArchConfig:
 
         Clock and baud rate are left out: they change how fast a program runs, not what it does.
         """
-        values = {name: value for name, value in asdict(self).items()
+        values = {name: value for name, value in self._values().items()
                   if name not in ("name", "clock_hz", "baud")}
         text = json.dumps([isa_version, values], separators=(",", ":"), sort_keys=True)
         return zlib.crc32(text.encode())
@@ -230,6 +275,11 @@ TARGETS = {config.name: config for config in [
     ArchConfig(name="icepi-zero", rows=4, columns=8, lanes=2, planes=0, weight_words=2048,
                tail_words=16, activation_words=4096, program_rows=512, receive_bytes=2048,
                clock_hz=100_000_000, baud=3_000_000),
+    # iCEBreaker with iCE40UP5K: 8 INT8 multiply-accumulates per cycle in 4 of 8 multipliers, the
+    # other four requantise.
+    ArchConfig(name="icebreaker", rows=4, columns=4, lanes=2, planes=0, weight_words=2048,
+               tail_words=0, activation_words=16384, program_rows=512, receive_bytes=512,
+               clock_hz=24_000_000, baud=3_000_000, engine="serial"),
 ]}
 
 

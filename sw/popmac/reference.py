@@ -128,8 +128,10 @@ class QonnxReference:
 
     def __init__(self, data, graph):
         onnx, onnxruntime, _ = import_onnx()
+        from qonnx.core.datatype import DataType
         from qonnx.core.modelwrapper import ModelWrapper
         from qonnx.core.onnx_exec import execute_onnx
+        from qonnx.transformation.fold_constants import FoldConstants
         from qonnx.transformation.infer_shapes import InferShapes
         model = onnx.load_model_from_string(bytes(data))
         model.ir_version = min(model.ir_version, IR_VERSION)
@@ -137,6 +139,15 @@ class QonnxReference:
         self._execute    = execute_onnx
         self._model      = ModelWrapper(model).transform(InferShapes())
         self._graph      = graph
+
+        # What does not depend on the input is computed once, and the executor's check of whether
+        # its values are those of its type is made once: it takes most of the time otherwise.
+        self._model = self._model.transform(FoldConstants(exclude_op_types=[]))
+        for initializer in self._model.graph.initializer:
+            kind = self._model.get_tensor_datatype(initializer.name)
+            if kind.is_integer() and np.all(kind.allowed(
+                    self._model.get_initializer(initializer.name))):
+                self._model.set_tensor_datatype(initializer.name, DataType["FLOAT32"])
 
     def run(self, inputs):
         """Values of every tensor that both the executor and the graph have, as codes.

@@ -9,6 +9,7 @@ from popmac.arch import TARGETS
 from popmac_gateware.boards.board import Board
 from popmac_gateware.boards.platforms import BOARDS
 from popmac_gateware.build.devices import DEVICES
+from popmac_gateware.primitives.pad_pll import pad_pll_dividers
 from popmac_gateware.primitives.pll import pll_dividers
 
 
@@ -29,10 +30,11 @@ def plan():
 
 
 @pytest.mark.parametrize("file, target", [("ulx3s.lpf", "ulx3s-12f"),
-                                          ("icepi-zero.lpf", "icepi-zero")])
+                                          ("icepi-zero.lpf", "icepi-zero"),
+                                          ("icebreaker.pcf", "icebreaker")])
 def test_constraints_are_those_of_the_platform(file, target, plan):
     assert statements((CONSTRAINTS / file).read_text()) == \
-        statements(plan(target).files["top.lpf"])
+        statements(plan(target).files[f"top{Path(file).suffix}"])
 
 
 def test_every_target_has_a_board():
@@ -47,6 +49,26 @@ def test_every_target_fits_its_chip(target, plan):
     buffer    = -(-TARGETS[target].receive_bytes // 2048) + 1 # inferred, its marks included
     assert netlist.count("cell \\DP16KD ") + buffer <= available["ebr"]
     assert netlist.count("cell \\MULT18X18D ") <= available["dsp"]
+
+
+def test_icebreaker_fits_its_chip(plan):
+    netlist   = plan("icebreaker").files["top.il"]
+    available = DEVICES["iCE40UP5K"].available
+    assert netlist.count("cell \\SB_MAC16 ") <= available["dsp"]
+    assert netlist.count("cell \\SB_SPRAM256KA ") <= available["spram"]
+
+
+@pytest.mark.parametrize("to_hz", [16_000_000, 18_000_000, 24_000_000, 30_000_000, 48_000_000])
+def test_pad_pll_makes_the_clock_within_its_limits(to_hz):
+    divr, divf, divq, filter_range = pad_pll_dividers(12_000_000, to_hz)
+    assert 12_000_000 * (divf + 1) == to_hz * (divr + 1) << divq
+    assert 533e6 <= to_hz << divq <= 1066e6 and divf < 128 and filter_range == 1
+
+
+@pytest.mark.parametrize("to_hz", [24_000_001, 12_000_000, 300_000_000])
+def test_pad_pll_refuses_what_it_cannot_make(to_hz):
+    with pytest.raises(ValueError, match=rf"^A clock of {to_hz} Hz cannot be made of one of "):
+        pad_pll_dividers(12_000_000, to_hz)
 
 
 @pytest.mark.parametrize("to_hz", [25_000_000, 50_000_000, 87_500_000, 100_000_000, 112_500_000,

@@ -52,8 +52,10 @@ class Pretence(Tools):
     def run(self, name, *arguments, folder, log, limit):
         self.calls.append(name)
         options = dict(zip(arguments, arguments[1:]))
-        cell    = {"type": "TRELLIS_FF", "attributes": {"NEXTPNR_BEL": "X3/Y4/SLICEA.FF0"}}
-        netlist = json.dumps({"modules": {"top": {"cells": {"core.accelerator.array.x": cell}}}})
+        cells   = {f"core.accelerator.array.{kind}":
+                   {"type": kind, "attributes": {"NEXTPNR_BEL": "X3/Y4/SLICEA.FF0"}}
+                   for kind in ("TRELLIS_FF", "LUT4", "CCU2C", "TRELLIS_DPR16X4")}
+        netlist = json.dumps({"modules": {"top": {"cells": cells}}})
         if name == "yosys":
             (folder / "netlist.json").write_text(netlist)
         elif name == "nextpnr-ecp5":
@@ -77,7 +79,8 @@ def test_the_fastest_placement_is_taken(tmp_path):
     assert (manifest["seed"], manifest["clock_mhz"], manifest["timing_met"]) == (2, 111.1, True)
     assert manifest["clocks"] == CLOCKS
     assert (tmp_path / "bitstream.bit").read_text() == "seed 2"
-    assert [manifest[name] for name in ("lut4", "ff", "ebr", "dsp")] == [4, 3, 2, 1]
+    assert [manifest[name] for name in ("lut4", "comb", "ff", "ebr", "dsp")] == \
+        [1 + 2 + 4 + 2, 4, 3, 2, 1]
     assert manifest["fingerprint"] == f"{TINY.fingerprint(isa.ISA_VERSION):08x}"
     path, = manifest["paths"]
     assert path | {"logic_ns": 0.6} == {

@@ -11,8 +11,10 @@ from popmac.golden.machine import Machine
 from popmac.layout import planar
 from popmac.protocol import Space
 from popmac_gateware.accelerator import Accelerator
+from popmac_gateware.serial.accelerator import SerialAccelerator
 
 
+SERIAL = replace(target("icebreaker"), weight_words=256, activation_words=128, program_rows=64)
 TINY = replace(target("tiny"), weight_words=64, activation_words=128, program_rows=64)
 
 
@@ -37,11 +39,12 @@ def random_parameters(rng, arch, blocks, unit):
 
 def random_layer(rng, arch, parameters, words):
     """A convolution, pooling or element-wise layer from the lower to the upper half of memory."""
-    units   = [unit for unit in isa.Unit if unit != isa.Unit.BINARY]
+    units   = [unit for unit in isa.Unit
+               if unit != isa.Unit.BINARY and unit.name in arch.units]
     units  += [isa.Unit.BINARY] * (2 * arch.planes)
     unit    = isa.Unit(int(rng.choice(units)))
     half    = arch.activation_words // 2
-    bits    = bool(rng.random() < 0.3)
+    bits    = bool(rng.random() < 0.3) and arch.engine == "systolic"
     if unit == isa.Unit.BINARY:
         return random_binary_layer(rng, arch, parameters, words, bits)
     while True:
@@ -216,7 +219,60 @@ async def counters(host, layer):
                                                for seed in range(4, 8))])
 @pytest.mark.parametrize("planes", [0, 1, 4, 8])
 def test_layers_match_golden_machine(rng, simulate, seed, planes):
-    arch    = replace(TINY, planes=planes)
+    arch = replace(TINY, planes=planes)
+    check_layers(rng, simulate, arch, Accelerator(arch), lambda layer: {
+        "steps": np.prod([level.last + 1 for level in layer.levels])})
+
+
+@pytest.mark.parametrize("seed", [*range(2), *(pytest.param(seed, marks=pytest.mark.slow)
+                                               for seed in range(2, 16))])
+def test_serial_layers_match_golden_machine(rng, simulate, seed):
+    def counts(layer):
+        inner, outer = np.split([level.last + 1 for level in layer.levels], [3])
+        groups = -(-outer[0] // 2) * outer[1] * outer[2]
+        return {"steps": 4 * groups * inner.prod(), "requantise": 4 * groups}
+
+    check_layers(rng, simulate, SERIAL, SerialAccelerator(SERIAL), counts)
+
+
+def test_serial_results_are_in_time(rng, simulate):
+    """Pixels of any number of steps: results wait for free cycles, but not for too long."""
+    arch, blocks = SERIAL, range(1, 12)
+    machine = Machine(arch)
+    machine.weight_space[:] = rng.integers(-128, 128, machine.weight_space.shape)
+    machine.activations[:]  = rng.integers(-128, 128, machine.activations.shape)
+    free = len(blocks) * isa.LAYER_ROWS
+    machine.program[free:free + 2] = random_parameters(rng, arch, 1, isa.Unit.ARRAY)
+    for index, count in enumerate(blocks):
+        fields = loop_fields({
+            "input_block": Loop(count, word=1, weight=1),
+            "column": Loop(7, column=4, output=4),
+            "row":    Loop(2, word=1, output=28),
+        })
+        layer = isa.Layer(**fields, height=1, row_bytes=32, parameters=free, shared=1, low=-128,
+                          high=127, first_output=256, channels_log2=2, last_phase=1)
+        rows  = layer.encode().to_bytes(isa.COUNTER_ROW * isa.ROW_BYTES, "little")
+        start = index * isa.LAYER_ROWS
+        machine.program[start:start + isa.COUNTER_ROW] = \
+            np.frombuffer(rows, np.uint8).reshape(-1, isa.ROW_BYTES)
+    dut = SerialAccelerator(arch)
+
+    async def testbench(ctx):
+        host = Host(ctx, dut.host)
+        await load(host, machine)
+        for index, count in enumerate(blocks):
+            await host.run(index, index)
+            machine.run(index, index)
+            memory = await host.read(Space.ACTIVATION, 256, 56)
+            np.testing.assert_array_equal(
+                np.array(memory, np.uint8).view(np.int8), machine.activations[256:256 + 56],
+                f"{count} steps per pixel")
+
+    simulate(dut, testbench, max_cycles=100_000)
+
+
+def check_layers(rng, simulate, arch, dut, counts):
+    """Run three random layers; ``counts`` makes of a layer what some of its counters should be."""
     machine = Machine(arch)
     machine.weight_space[:] = rng.integers(-128, 128, machine.weight_space.shape)
     machine.activations[:] = rng.integers(-128, 128, machine.activations.shape)
@@ -233,7 +289,6 @@ def test_layers_match_golden_machine(rng, simulate, seed, planes):
             np.frombuffer(encoded, np.uint8).reshape(-1, isa.ROW_BYTES)
         layers.append(layer)
     assert free <= arch.program_rows
-    dut = Accelerator(arch)
 
     async def testbench(ctx):
         host = Host(ctx, dut.host)
@@ -247,8 +302,8 @@ def test_layers_match_golden_machine(rng, simulate, seed, planes):
                                       machine.activations)
         for index, layer in enumerate(layers):
             counted = await counters(host, index)
-            steps   = np.prod([level.last + 1 for level in layer.levels])
-            assert counted.steps == steps
+            for name, count in counts(layer).items():
+                assert getattr(counted, name) == count
             assert counted.cycles == sum(value for name, value in vars(counted).items()
                                          if name != "cycles")
             total += counted.cycles

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from popmac import isa
+from popmac.arch import LANE_ENTRIES
 from popmac.golden.requantize import requantize, requantize_pair
-from popmac_gateware.requantize_lane import LANE_ENTRIES, RequantizeLane
+from popmac_gateware.requantize_lane import RequantizeLane
 
 
 CLAMPS = [(0, -128, 127), (-128, -128, 127), (127, -128, 127), (-5, -5, 60), (3, 10, 10)]

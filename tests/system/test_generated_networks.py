@@ -12,6 +12,8 @@ from popmac.reference import open_reference
 
 @pytest.mark.parametrize("url, count", [
     ("sim:tiny?link=fast", 8),
+    ("sim:icebreaker?link=fast", 2),
+    pytest.param("sim:icebreaker?link=fast", 60, marks=pytest.mark.slow),
     pytest.param("sim:ulx3s-85f?link=fast", 200, marks=pytest.mark.slow),
 ])
 def test_every_tensor_equals_the_reference(request, url, count):

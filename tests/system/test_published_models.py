@@ -13,11 +13,12 @@ MODELS = Path(__file__).parents[3] / "shared" / "models"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name, cycles", [
-    ("ad_ad01_int8", 1_600), ("ic_pretrainedResnet_quant", 60_000),
-    ("kws_kws_ref_model", 20_000), ("vww_vww_96_int8", 55_000),
+@pytest.mark.parametrize("target, name, cycles", [
+    ("ulx3s-85f", "ad_ad01_int8", 1_600), ("ulx3s-85f", "ic_pretrainedResnet_quant", 60_000),
+    ("ulx3s-85f", "kws_kws_ref_model", 20_000), ("ulx3s-85f", "vww_vww_96_int8", 55_000),
+    ("icebreaker", "kws_kws_ref_model", 600_000),
 ])
-def test_bit_exact(rng, name, cycles):
+def test_bit_exact(rng, target, name, cycles):
     path  = MODELS / f"{name}.tflite"
     graph = popmac.load(path)
     (x,)  = (graph.tensors[n] for n in graph.inputs)
@@ -27,10 +28,10 @@ def test_bit_exact(rng, name, cycles):
         np.broadcast_to(np.reshape([-128, -127, -1, 0, 1, 126, 127], (7,) + (1,) * len(shape[1:])),
                         shape),
     ]).astype(np.int8)
-    with popmac.open("sim:ulx3s-85f?link=fast") as device:
+    with popmac.open(f"sim:{target}?link=fast") as device:
         result = verify(path, device, {x.name: inputs})
         assert result.bit_exact, result
-        program = popmac.compile(graph, target="ulx3s-85f")
+        program = popmac.compile(graph, target=target)
         session = device.load(program)
         session.run(inputs[0])
         assert session.counters["cycles"] <= cycles

@@ -1,4 +1,4 @@
-"""The netlist is the design: what Yosys makes of the core for an ECP5 computes the same."""
+"""The netlist is the design: what Yosys makes of the core for a chip computes the same."""
 
 import re
 
@@ -12,18 +12,17 @@ from popmac_sim.board import SimulatedBoard
 from popmac_sim.synthesised import build_synthesised
 
 
-TINY = target("tiny")
-
-
-def verified(digits, images, folder, **options):
-    library = build_synthesised(TINY, folder, **options)
-    with Device(Link(SimulatedBoard(library, TINY, fast=True))) as device:
+def verified(name, digits, images, folder, **options):
+    arch    = target(name)
+    library = build_synthesised(arch, folder, **options)
+    with Device(Link(SimulatedBoard(library, arch, fast=True))) as device:
         return verify(digits, device, {"image": images[:3]})
 
 
 @pytest.mark.slow
-def test_synthesised_core_is_bit_exact(digits, images, tmp_path):
-    result = verified(digits, images, tmp_path)
+@pytest.mark.parametrize("name", ["tiny", "icebreaker"])
+def test_synthesised_core_is_bit_exact(name, digits, images, tmp_path):
+    result = verified(name, digits, images, tmp_path)
     assert result.bit_exact, result
     assert "device" in result.stages
 
@@ -33,8 +32,15 @@ def first_carry_broken(verilog):
     return re.sub(r"(\.INIT0\(16'h)665a", r"\g<1>665b", verilog, count=1, flags=re.IGNORECASE)
 
 
+def first_multiplier_unsigned(verilog):
+    """The netlist with weights of one column that have no sign."""
+    return re.sub(r"(\.B_SIGNED\(1'h)1", r"\g<1>0", verilog, count=1)
+
+
 @pytest.mark.slow
-def test_a_broken_netlist_is_noticed(digits, images, tmp_path):
-    result = verified(digits, images, tmp_path, edit=first_carry_broken)
+@pytest.mark.parametrize("name, edit", [("tiny", first_carry_broken),
+                                        ("icebreaker", first_multiplier_unsigned)])
+def test_a_broken_netlist_is_noticed(name, edit, digits, images, tmp_path):
+    result = verified(name, digits, images, tmp_path, edit=edit)
     assert not result.bit_exact
     assert "device" in str(result.first_difference)

@@ -9,9 +9,9 @@ from popmac.isa import ISA_VERSION
 
 from ..core import Core
 from ..link.uart import UART
-from ..primitives.ecp5 import configuration_clock
-from ..primitives.pll import Pll
+from ..primitives.ecp5 import configuration_clock, is_ecp5
 from ..stream import StreamRegister
+from .clock import BoardClock
 from .flash_start import FlashStart
 
 
@@ -48,12 +48,11 @@ class Board(wiring.Component):
         m = Module()
         arch = self.arch
 
-        clock = platform.request(platform.default_clk, dir="-")
-        m.submodules.clock_buffer = clock_buffer = io.Buffer("i", clock)
-        m.submodules.pll = pll = Pll(from_hz=int(platform.default_clk_frequency),
-                                     to_hz=arch.clock_hz)
-        m.domains.sync = ClockDomain(reset_less=True)
-        m.d.comb += [pll.i.eq(clock_buffer.i), ClockSignal().eq(pll.o)]
+        m.submodules.clock = clock = BoardClock(arch.clock_hz)
+        m.domains.sync = ClockDomain(reset_less=not clock.has_reset(platform))
+        m.d.comb += ClockSignal().eq(clock.clock)
+        if clock.has_reset(platform):
+            m.d.comb += ResetSignal().eq(clock.reset)
 
         pins = platform.request("uart", 0, dir="-")
         m.submodules.rx   = rx   = io.Buffer("i", pins.rx)
@@ -105,6 +104,8 @@ class Board(wiring.Component):
     @staticmethod
     def _flash(platform):
         """Pins of the flash that the bitstream is in, or ``None``."""
+        if not is_ecp5(platform): # the pins of other chips' flash are not those of this start
+            return None
         try:
             return platform.request("spi_flash", 0, dir="-")
         except ResourceError:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from amaranth_boards.icebreaker import ICEBreakerPlatform
 from amaranth_boards.icepi_zero import IcepiZero1_3Platform
 from amaranth_boards.ulx3s import (
     ULX3S_12F_Platform,
@@ -9,6 +10,8 @@ from amaranth_boards.ulx3s import (
     ULX3S_45F_Platform,
     ULX3S_85F_Platform,
 )
+
+from ..primitives.ecp5 import is_ecp5
 
 
 __all__ = ["Support", "BOARDS"]
@@ -32,8 +35,9 @@ class Support:
     @property
     def starts_from_flash(self):
         """Whether :class:`Board` finds a flash to start from."""
-        return any((resource.name, resource.number) == ("spi_flash", 0)
-                   for resource in self.platform.resources)
+        return is_ecp5(self.platform()) and any(
+            (resource.name, resource.number) == ("spi_flash", 0)
+            for resource in self.platform.resources)
 
 
 #: By name of target.
@@ -45,4 +49,5 @@ BOARDS = {
     "ulx3s-85f":        Support(ULX3S_85F_Platform, "ulx3s"),
     "ulx3s-85f-binary": Support(ULX3S_85F_Platform, "ulx3s"),
     "icepi-zero":       Support(IcepiZero1_3Platform, "icepi-zero"),
+    "icebreaker":       Support(ICEBreakerPlatform, "ice40_generic"),
 }

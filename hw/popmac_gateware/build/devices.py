@@ -1,4 +1,4 @@
-"""Where the blocks of each ECP5 are."""
+"""What each FPGA has, and where the blocks of each ECP5 are."""
 
 from dataclasses import dataclass
 
@@ -19,13 +19,13 @@ class Device:
     multiplier_rows, memory_rows : tuple of int
         Rows that consist of multipliers, and of block RAM.
     available : dict
-        Number of ``lut4``, ``ff``, ``ebr`` and ``dsp`` that the vendor sells.
+        Number of ``lut4``, ``ff``, ``ebr`` and ``dsp`` that the vendor sells, and of others.
     """
 
     option:          str
-    groups:          tuple
-    multiplier_rows: tuple
-    memory_rows:     tuple
+    groups:          tuple = ()
+    multiplier_rows: tuple = ()
+    memory_rows:     tuple = ()
     available:       dict
 
     def multipliers(self, row):
@@ -55,4 +55,6 @@ DEVICES = {
     "LFE5U-85F": Device(option="85k", available=_available(84_000, 208, 156),
                         groups=(*range(4, 67, 9), *range(69, 123, 9)),
                         multiplier_rows=(10, 34, 58), memory_rows=(22, 46, 70, 82)),
+    # Lattice FPGA-DS-02008.
+    "iCE40UP5K": Device(option="up5k", available=_available(5_280, 30, 8) | {"spram": 4}),
 }

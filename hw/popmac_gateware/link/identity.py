@@ -18,6 +18,8 @@ class IdentityRom(wiring.Component):
     ----------
     contents : bytes
         What it contains.
+    style : "logic" or "block"
+        A few hundred bytes of text leave most of a large block RAM empty.
 
     Members
     -------
@@ -34,16 +36,16 @@ class IdentityRom(wiring.Component):
     read: In(stream.Signature(READ))
     data: Out(stream.Signature(8))
 
-    def __init__(self, contents):
+    def __init__(self, contents, *, style="logic"):
         self.contents = contents
+        self.style    = style
         super().__init__()
 
     def elaborate(self, platform):
         m = Module()
 
-        # A few hundred bytes of text: block RAM would be mostly empty.
         m.submodules.memory = memory = Memory(shape=8, depth=len(self.contents),
-                                              init=self.contents, attrs={"rom_style": "logic"})
+                                              init=self.contents, attrs={"rom_style": self.style})
         port = memory.read_port()
 
         m.d.comb += [

@@ -15,6 +15,10 @@ from .identity import IdentityRom
 __all__ = ["Reader"]
 
 
+#: Where the identity is, by engine: block RAM is small where the engine is.
+_ROM_STYLES = {"systolic": "logic", "serial": "block"}
+
+
 class Reader(wiring.Component):
     """Reads bytes of device memory, several ahead, or of the identity.
 
@@ -75,7 +79,8 @@ class Reader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        m.submodules.rom = rom = IdentityRom(identity(self.arch))
+        m.submodules.rom = rom = IdentityRom(
+            identity(self.arch), style=_ROM_STYLES[self.arch.engine])
         m.submodules.rom_register = rom_register = StreamRegister(READ)
         m.submodules.register     = register     = StreamRegister(Item)
         wiring.connect(m, rom_register.o, rom.read)

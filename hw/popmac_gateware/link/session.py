@@ -26,6 +26,11 @@ class Turn(enum.Enum, shape=2):
 class Session(wiring.Component):
     """Keeps the sequence of the commands, and remembers how they ended.
 
+    Parameters
+    ----------
+    in_block : bool
+        The statuses are in block RAM, where there is no smaller kind of memory.
+
     Members
     -------
     hello : ``In(1)``
@@ -74,10 +79,16 @@ class Session(wiring.Component):
     garbled:  Out(8)
     repeated: Out(8)
 
+    def __init__(self, *, in_block=False):
+        self.in_block = in_block
+        super().__init__()
+
     def elaborate(self, platform):
         m = Module()
 
-        m.submodules.statuses = statuses = Memory(shape=4, depth=WINDOW, init=[])
+        m.submodules.statuses = statuses = Memory(
+            shape=4, depth=WINDOW, init=[],
+            attrs={"ram_style": "block"} if self.in_block else {})
         record, recorded = statuses.write_port(), statuses.read_port()
         m.d.comb += [
             recorded.addr.eq(self.sequence[:len(recorded.addr)]),

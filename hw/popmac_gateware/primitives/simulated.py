@@ -7,7 +7,7 @@ adders take hundreds of times as long; the netlist of a memory has an assignment
 from amaranth import *
 
 
-__all__ = ["is_simulated", "count_ones", "block_ram"]
+__all__ = ["is_simulated", "count_ones", "block_ram", "single_port_ram"]
 
 
 def is_simulated(platform):
@@ -36,3 +36,20 @@ def block_ram(*, depth, write_address, write_enable, write_data, read_address, r
                     p_PARTS=len(write_enable), i_clk=ClockSignal(),
                     i_write_address=write_address, i_write_enable=write_enable,
                     i_write_data=write_data, i_read_address=read_address, o_read_data=read_data)
+
+
+def single_port_ram(*, depth, address, write_enable, write_data, read_data):
+    """A memory with one port.
+
+    Parameters
+    ----------
+    depth : int
+    address : Value
+    write_enable : Value
+        A bit for each byte of a word.
+    write_data, read_data : Value
+    """
+    return Instance("single_port_ram",
+                    p_WIDTH=len(write_data), p_DEPTH=depth, p_ADDRESS_BITS=len(address),
+                    i_clk=ClockSignal(), i_address=address, i_write_enable=write_enable,
+                    i_write_data=write_data, o_read_data=read_data)

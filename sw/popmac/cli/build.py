@@ -72,7 +72,7 @@ def _print(manifest):
     print_table(f"{manifest['target']} on {manifest['device']}", ["resource", ">used", ">of", ">"],
                 [(name, manifest[name], available[name],
                   f"{100 * manifest[name] / available[name]:.0f} %")
-                 for name in ("lut4", "ff", "ebr", "dsp")])
+                 for name in available])
     print_table("clock", ["figure", ">value"], [
         ("routed", f"{manifest['clock_mhz']} MHz"),
         ("wanted", f"{manifest['target_mhz']:g} MHz"),

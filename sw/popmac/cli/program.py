@@ -50,7 +50,7 @@ def execute(options):
     try:
         manifest  = json.loads((folder / "manifest.json").read_text())
         built     = manifest["target"], manifest["fingerprint"]
-        bitstream = folder / "bitstream.bit"
+        bitstream = folder / Path(manifest["bitstream"]).name
         bitstream.stat()
     except (OSError, ValueError, TypeError, KeyError):
         raise ToolError(f"there is no bitstream in {folder}; popmac build {arch.name}") from None
@@ -70,7 +70,7 @@ def execute(options):
     if recording:
         (folder / "recording.bin").write_bytes(recording)
         load("--write-flash", "--offset", hex(RECORDING_ADDRESS), "recording.bin")
-    load("--write-flash" if options.flash else "--write-sram", "bitstream.bit")
+    load("--write-flash" if options.flash else "--write-sram", bitstream.name)
     where = "flash" if options.flash else "the FPGA, until power is cut"
     if options.json:
         print_json({"target": arch.name, "fingerprint": wanted[1], "flash": options.flash,

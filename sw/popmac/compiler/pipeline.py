@@ -153,6 +153,11 @@ def compile_graph(graph: Graph, arch: ArchConfig | str, *, fuse: bool = True) ->
                     again = True
                 else:
                     excluded[node.name] = Verdict(str(error), "quantise it with other scales")
+            else:
+                if missing := {plan.unit.name for plan in plans[node.name]} - {*arch.units}:
+                    excluded[node.name] = Verdict(
+                        f"{arch.name} has no unit {' and no unit '.join(sorted(missing))}",
+                        "use another target, or leave it to the host")
         if again or excluded.keys() - verdicts.keys():
             continue
         try:

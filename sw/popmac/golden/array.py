@@ -5,8 +5,8 @@ import numpy as np
 from ..arch import ACCUMULATOR_BITS
 
 
-__all__ = ["wrap", "column_sums", "combined_planes", "equal_bits", "inner_product_excess",
-           "tap_sums"]
+__all__ = ["wrap", "column_sums", "combined_planes", "engine_excess", "equal_bits",
+           "inner_product_excess", "tap_sums"]
 
 
 def wrap(values, bits):
@@ -28,6 +28,15 @@ def inner_product_excess(weights):
     """
     weights = np.asarray(weights, np.int64)
     return (weights[..., 0::2, :] * weights[..., 1::2, :]).sum(axis=-2)
+
+
+def engine_excess(weights, arch):
+    """What the engine of ``arch`` adds for given weights: :func:`inner_product_excess`, or 0.
+
+    Parameters and results are those of :func:`inner_product_excess`.
+    """
+    excess = inner_product_excess(weights)
+    return excess if arch.engine == "systolic" else np.zeros_like(excess)
 
 
 def tap_sums(taps, weights):

@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import isa
 from ..arch import TABLE_BYTES, TABLES, ArchConfig
-from .array import combined_planes, equal_bits, inner_product_excess, tap_sums
+from .array import combined_planes, engine_excess, equal_bits, tap_sums
 from .loops import steps
 from .requantize import requantize, requantize_pair
 
@@ -131,7 +131,7 @@ class Machine:
     def _channel_sums(self, taps, words):
         """Sums of taps (pixels, steps, words, rows) times the weight words (pixels, steps)."""
         weights = self.weights[words]
-        return (tap_sums(taps, weights) + inner_product_excess(weights)).sum(axis=1)
+        return (tap_sums(taps, weights) + engine_excess(weights, self.arch)).sum(axis=1)
 
     def _column_sums(self, windows, words):
         """Sums of windows (pixels, steps, rows) times the weight words (pixels, steps)."""
@@ -140,7 +140,7 @@ class Machine:
             # Exact: the sums of products stay far below 2**53.
             sums    = windows.reshape(len(windows), -1).astype(np.float64) \
                 @ weights.reshape(-1, self.arch.columns).astype(np.float64)
-            return sums.astype(np.int64) + inner_product_excess(weights).sum(axis=0)
+            return sums.astype(np.int64) + engine_excess(weights, self.arch).sum(axis=0)
         return np.stack([self._column_sums(window[None], word[None])[0]
                          for window, word in zip(windows, words)])
 

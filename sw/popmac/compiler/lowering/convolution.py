@@ -7,7 +7,7 @@ import numpy as np
 from ... import isa
 from ...arch import ACCUMULATOR_BITS
 from ...golden.arithmetic import activation_range
-from ...golden.array import inner_product_excess, wrap
+from ...golden.array import engine_excess, wrap
 from ...golden.single import half_codes
 from ..nest import Loop
 from ..plan import LayerPlan
@@ -153,9 +153,9 @@ def array_plan(graph, node, arch, *, source, target, kernel, fitted, words, stri
                           group=pixels * target.group, block_pitch=0,
                           pixel_pitch=int(pixels * target.group == target.word_bytes))
 
-    # The array adds products of codes, and those that the fast inner product leaves in.
+    # The array adds products of codes, and what its engine leaves in.
     bias      = bias[0].data.ravel()[channels].astype(np.int64) if bias else 0
-    excess    = inner_product_excess(words).sum(axis=(1, 2, 3))
+    excess    = engine_excess(words, arch).sum(axis=(1, 2, 3))
     sums      = kernel.sum(axis=tuple(range(kernel.ndim - 1)), dtype=np.int64)
     bias      = bias - fitted.origin - zero * sums
     fields    = {"multiplier": fitted.multiplier, "shift": fitted.shift, "bias": bias,

@@ -1,4 +1,4 @@
-"""Copies of parts of tensors, by the unit that takes the greatest of one word."""
+"""Copies of parts of tensors: the greatest of one word, or a word times 1."""
 
 import numpy as np
 
@@ -54,10 +54,16 @@ def copy_box(node, names, layouts, arch, *, size, source_at=(0, 0, 0), target_at
     rows, columns, channels = size
     word = arch.word_bytes
 
+    if isa.Unit.MAXIMUM.name in arch.units:
+        unit, record = isa.Unit.MAXIMUM, isa.PairParameters
+        weights      = np.zeros((0, arch.rows, arch.columns), np.int8)
+    else:
+        unit, record = isa.Unit.ARRAY, isa.ChannelParameters
+        weights      = np.eye(arch.rows, arch.columns, dtype=np.int8)[None]
+
     def plan(lane, place, group, loops, row_bytes):
         return LayerPlan(
-            node=node.name, op=node.op, source=names[0], target=names[1], unit=isa.Unit.MAXIMUM,
-            loops=loops,
+            node=node.name, op=node.op, source=names[0], target=names[1], unit=unit, loops=loops,
             first_row=source_at[0],
             first_column=source_at[1] * source.pixel_bytes + lane % source.group,
             source_words=source_at[0] * source.row_pitch
@@ -67,9 +73,8 @@ def copy_box(node, names, layouts, arch, *, size, source_at=(0, 0, 0), target_at
                 + target_at[1] * target.pixel_bytes + place % target.group,
             height=source.height, row_bytes=row_bytes, padding=padding,
             zero_point=0, low=-128, high=127, group=group,
-            weights=np.zeros((0, arch.rows, arch.columns), np.int8),
-            parameters=parameter_rows(isa.PairParameters, arch.columns,
-                                      multiplier=np.ones(arch.columns)),
+            weights=weights,
+            parameters=parameter_rows(record, arch.columns, multiplier=np.ones(arch.columns)),
             shared=True)
 
     across = Loop(columns, column=strides[1] * source.pixel_bytes,

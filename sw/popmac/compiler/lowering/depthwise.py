@@ -16,7 +16,8 @@ def takes_words(graph, node, arch):
     """Whether a ``DepthwiseConv2D`` node can take several words in each step."""
     channels = graph.tensors[node.inputs[0]].shape[3]
     # With fewer channels, pixels share words.
-    return channels > arch.rows // 2 and node.attrs["depth_multiplier"] == 1 \
+    return "DEPTHWISE" in arch.units and channels > arch.rows // 2 \
+        and node.attrs["depth_multiplier"] == 1 \
         and node.attrs["dilation"][1] == 1
 
 

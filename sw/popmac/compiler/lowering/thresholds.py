@@ -6,7 +6,7 @@ import numpy as np
 
 from ... import isa
 from ...arch import ACCUMULATOR_BITS, TABLE_BYTES
-from ...golden.array import inner_product_excess, wrap
+from ...golden.array import engine_excess, wrap
 from ...thresholds import Thresholds
 from ..cycles import predict
 from ..digits import Digits
@@ -205,7 +205,7 @@ class LayerSums:
             words = bit_words(self.kernel, self.digits, source, arch, blocks)
         else:
             words = weight_words(self.kernel, source, arch, dilated=self.dilation[1] > 1)
-            bias  = bias - inner_product_excess(words).sum(axis=(1, 2, 3)).reshape(-1)[:channels] \
+            bias  = bias - engine_excess(words, arch).sum(axis=(1, 2, 3)).reshape(-1)[:channels] \
                 - self.zero * self.kernel.sum(axis=(0, 1, 2), dtype=np.int64)
             words = np.pad(words, [(0, blocks - len(words))] + [(0, 0)] * (words.ndim - 1))
         fields = {name: np.pad(np.asarray(values, np.int64), (0, blocks * self._block - channels))
