@@ -9,18 +9,19 @@ from pathlib import Path
 import numpy as np
 
 from . import isa
-from .arch import TABLE_BYTES, TABLES, ArchConfig
+from .arch import ACCUMULATOR_BITS, TABLE_BYTES, TABLES, ArchConfig
 from .errors import InputError, ModelFormatError
 from .graph import DTYPES, Graph, Node, Tensor
 from .layout import Layout
 from .thresholds import Thresholds
 
 
-__all__ = ["Program", "Layer", "Page", "DeviceSegment", "HostSegment", "Fallback"]
+__all__ = ["Program", "Layer", "Page", "DeviceSegment", "SumSegment", "HostSegment",
+           "Fallback"]
 
 
 MAGIC       = b"POPMAC\r\n"
-VERSION     = 5
+VERSION     = 6
 _HEADER     = struct.Struct("<8sII")
 _MAX_HEADER = 64 << 20
 
@@ -72,6 +73,22 @@ class DeviceSegment:
     inputs:   tuple
     outputs:  tuple
     reshaped: dict
+
+
+@dataclass(frozen=True, kw_only=True)
+class SumSegment(DeviceSegment):
+    """Layers that read a vector of the last axis of an input, and whose output are whole sums.
+
+    Sums are between ``-2**(bits - 1)`` and ``2**(bits - 1) - 1``. The driver runs the layers
+    several times per vector, each time with parameters for eight further bits of the sums.
+    """
+
+    bits: int
+
+    @property
+    def shifts(self):
+        """By how many bits sums are shifted in each run, the highest bits first."""
+        return [max(self.bits - 8 * n, 0) for n in range(1, -(-self.bits // 8) + 1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,15 +161,20 @@ class Program:
 
     def threshold_rows(self, name):
         """Indices of the rows with the parameters of the channels of a node, in order."""
-        parts = []
-        for page in self.pages:
-            moved = page.first_row - len(self.layers) * isa.LAYER_ROWS if page.rows else 0
-            for index in range(page.first, page.last + 1):
-                if self.layers[index].node == name:
-                    layer = self.descriptor(index)
-                    count = (layer.output_block.last + 1) * self.arch.columns // 2
-                    parts.append(np.arange(count) + layer.parameters + moved)
-        return np.concatenate(parts)
+        return np.concatenate([self.parameter_rows(index) for index, layer
+                               in enumerate(self.layers) if layer.node == name])
+
+    def page_of(self, index):
+        """Page with a layer."""
+        return next(page for page in self.pages if page.first <= index <= page.last)
+
+    def parameter_rows(self, index):
+        """Indices of the rows with the parameters of the channels of a layer, in order."""
+        page  = self.page_of(index)
+        moved = page.first_row - len(self.layers) * isa.LAYER_ROWS if page.rows else 0
+        layer = self.descriptor(index)
+        count = (layer.output_block.last + 1) * self.arch.columns // 2
+        return np.arange(count) + layer.parameters + moved
 
     def with_thresholds(self, name, values):
         """The same program with other thresholds in a layer of bits.
@@ -306,9 +328,11 @@ class Program:
         arch     = ArchConfig(**header["arch"])
         segments = tuple(
             HostSegment(nodes=_texts(s["nodes"])) if "nodes" in s else
-            DeviceSegment(first=_count(s["first"]), last=_count(s["last"]),
-                          inputs=_texts(s["inputs"]), outputs=_texts(s["outputs"]),
-                          reshaped={_text(a): _text(b) for a, b in s["reshaped"].items()})
+            (SumSegment if "bits" in s else DeviceSegment)(
+                first=_count(s["first"]), last=_count(s["last"]),
+                inputs=_texts(s["inputs"]), outputs=_texts(s["outputs"]),
+                reshaped={_text(a): _text(b) for a, b in s["reshaped"].items()},
+                **({"bits": _count(s["bits"])} if "bits" in s else {}))
             for s in header["segments"])
         layers   = tuple(_record(Layer, layer) for layer in header["layers"])
         layouts  = {_text(name): Layout(**{
@@ -354,6 +378,8 @@ class Program:
               and len(self.rows) >= len(self.layers) * isa.LAYER_ROWS, "rows do not fit")
         check(all(tensor.dtype in DTYPES for tensor in graph.tensors.values()),
               "a tensor has an unknown type")
+        vectors = {name for segment in self.segments if isinstance(segment, SumSegment)
+                   for name in (*segment.inputs, *segment.outputs)}
         for name, layout in self.layouts.items():
             check(name in graph.tensors, f"there is no tensor {name!r}")
             check(layout.word_bytes == arch.word_bytes and 0 < layout.group <= arch.word_bytes
@@ -364,7 +390,9 @@ class Program:
                   and layout.bits in (0, arch.bits_per_byte)
                   and layout.code_bits in (1, 2, 4) and layout.code_step > 0
                   and layout.height * layout.width * layout.channels
-                  == int(np.prod(graph.tensors[name].shape)), f"layout of {name!r} does not fit")
+                  == int(np.prod(graph.tensors[name].shape[-1:] if name in vectors
+                                 else graph.tensors[name].shape)),
+                  f"layout of {name!r} does not fit")
         names = {node.name for node in graph.nodes}
         for segment in self.segments:
             if isinstance(segment, HostSegment):
@@ -375,6 +403,13 @@ class Program:
                 check(segment.first <= segment.last < len(self.layers), "a layer is missing")
                 check({*segment.inputs, *segment.outputs} <= set(self.layouts),
                       "a tensor has no layout")
+                check(not isinstance(segment, SumSegment) or (
+                    len(segment.inputs) == len(segment.outputs) == 1
+                    and 0 < segment.bits <= ACCUMULATOR_BITS
+                    and graph.tensors[segment.inputs[0]].dtype == "int8"
+                    and graph.tensors[segment.outputs[0]].dtype == "int32"
+                    and graph.tensors[segment.inputs[0]].shape[:-1]
+                    == graph.tensors[segment.outputs[0]].shape[:-1]), "sums do not fit")
                 check(set(segment.reshaped) <= set(graph.tensors)
                       and set(segment.reshaped.values()) <= set(segment.inputs),
                       "a tensor is missing")

@@ -231,7 +231,8 @@ class OnnxRuntimeReference:
         feeds = {}
         for name, values in inputs.items():
             tensor = self._graph.tensors[name]
-            feeds[name] = values if self._types[name] != "tensor(float)" else \
+            feeds[name] = values if self._types[name] != "tensor(float)" or tensor.scale is None \
+                else \
                 (values.astype(np.int64) - tensor.zero_point).astype(np.float32) * tensor.scale
         names  = [item.name for item in self._open.get_outputs()]
         values = dict(zip(names, self._open.run(names, feeds))) | feeds

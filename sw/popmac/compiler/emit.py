@@ -56,9 +56,9 @@ class _Pool:
             self.size += len(array)
         return self._where[key]
 
-    def needs(self, array):
+    def needs(self, array, *, changes=False):
         """Size with an array."""
-        return self.size + (0 if array.tobytes() in self._where else len(array))
+        return self.size + (0 if not changes and array.tobytes() in self._where else len(array))
 
 
 def weight_capacity(plan, arch):
@@ -90,12 +90,11 @@ def emit(plans, storages, arch):
     Image
     """
     image = _emit(plans, storages, arch, paged=False)
-    if len(image.rows) <= arch.program_rows:
-        return image
-    return _emit(plans, storages, arch, paged=True)
+    return _emit(plans, storages, arch, paged=True) if image is None else image
 
 
 def _emit(plans, storages, arch, *, paged):
+    """Image with the parameters in pages, or not; ``None`` if they do not fit without."""
     fixed = len(plans) * isa.LAYER_ROWS
     pages = [(0, _Pool(), _Pool(), _Pool(fixed))] # first layer, weights, tables, parameters
     layers, new_words = [], []
@@ -104,8 +103,12 @@ def _emit(plans, storages, arch, *, paged):
         words[..., :plan.weights.shape[-1]] = plan.weights
         table = np.zeros((0, TABLE_BYTES), np.int8) if plan.table is None else plan.table[None]
         _, weights, tables, parameters = pages[-1]
-        if weights.needs(words) > weight_capacity(plan, arch) or tables.needs(table) > TABLES \
-                or (paged and parameters.needs(plan.parameters) > arch.program_rows):
+        changes = plan.thresholds is not None or plan.sum_bits > 0
+        full    = parameters.needs(plan.parameters, changes=changes) > arch.program_rows
+        if full and not paged:
+            return None
+        if full or weights.needs(words) > weight_capacity(plan, arch) \
+                or tables.needs(table) > TABLES:
             weights, tables = _Pool(), _Pool()
             if paged:
                 parameters = _Pool(fixed)
@@ -126,7 +129,7 @@ def _emit(plans, storages, arch, *, paged):
             tail_always=plan.tail_always, doubling=plan.doubling,
             plane_bits_log2=plan.plane_bits_log2, result_bits_log2=plan.result_bits_log2,
             second_zero_point=plan.second_zero_point,
-            parameters=parameters.add(plan.parameters, changes=plan.thresholds is not None),
+            parameters=parameters.add(plan.parameters, changes=changes),
             shared=int(plan.shared),
             zero_point=plan.zero_point, low=plan.low, high=plan.high,
             first_output=target.base * arch.word_bytes + plan.target_bytes,

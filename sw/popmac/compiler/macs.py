@@ -10,7 +10,8 @@ __all__ = ["node_macs"]
 
 def node_macs(graph, node):
     """Multiply-accumulates that ``node`` stands for, padding included; 0 if it has no weights."""
-    if node.op not in ("Conv2D", "DepthwiseConv2D", "FullyConnected", "TransposeConv", *SUMS):
+    if node.op not in ("Conv2D", "DepthwiseConv2D", "FullyConnected", "TransposeConv",
+                       "SumFullyConnected", *SUMS):
         return 0
     if node.attrs.get("half"):
         return 0 # the same ones again

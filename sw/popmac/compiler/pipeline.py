@@ -1,13 +1,14 @@
 """From a graph to a program."""
 
 from dataclasses import replace
+from functools import partial
 
 from .. import isa
 from ..arch import ArchConfig, target as find_target
 from ..errors import UnsupportedModelError
 from ..golden.layers import problems
 from ..graph import Graph
-from ..program import DeviceSegment, Fallback, HostSegment, Layer, Program
+from ..program import DeviceSegment, Fallback, HostSegment, Layer, Program, SumSegment
 from .allocate import Lifetime, MemoryFullError, allocate
 from .cycles import predict
 from .emit import emit, parameter_capacity, weight_capacity
@@ -36,6 +37,7 @@ from .lowering.pooling import (
     lower_mean,
     lower_reduce_max,
 )
+from .lowering.sums import lower_sums
 from .lowering.thresholds import SEGMENTS, THRESHOLDS, lower_segments, lower_thresholds
 from .lowering.transpose_conv import lower_transpose_conv
 from .macs import node_macs
@@ -82,6 +84,7 @@ LOWERINGS = {
     "Mul":                   _lower_arithmetic(lower_product),
     "Maximum":               lower_maximum,
     "SumCodes":              lower_sum_codes,
+    "SumFullyConnected":     lower_sums,
     "Broadcast":             lower_broadcast,
     **dict.fromkeys(FUNCTIONS, lower_function),
     "Concatenation":         lower_concatenation,
@@ -120,7 +123,8 @@ def compile_graph(graph: Graph, arch: ArchConfig | str, *, fuse: bool = True) ->
     for simplify in (*PASSES, *(FUSING if fuse else ())):
         graph = simplify(graph).verify()
 
-    excluded, copied, alone, as_bytes = {}, set(), set(), set()
+    excluded, copied, as_bytes = {}, set(), set()
+    alone = {node.name for node in graph.nodes if node.op == "SumFullyConnected"}
     known = {node.name for node in graph.nodes}
     while True:
         verdicts = place(graph, excluded)
@@ -247,8 +251,10 @@ def _assemble(graph, arch, verdicts, storages, plans, alone):
         if len(layers) > first:
             reshaped = {other: name for name in inputs for other in storages[name].tensors
                         if other in own}
-            segments.append(DeviceSegment(first=first, last=len(layers) - 1, inputs=tuple(inputs),
-                                          outputs=tuple(outputs), reshaped=reshaped))
+            kind = DeviceSegment if not layers[first].sum_bits else \
+                partial(SumSegment, bits=layers[first].sum_bits)
+            segments.append(kind(first=first, last=len(layers) - 1, inputs=tuple(inputs),
+                                 outputs=tuple(outputs), reshaped=reshaped))
         else:
             segments.append(HostSegment(nodes=tuple(node.name for node in nodes)))
             verdicts |= {node.name: Verdict("nothing else runs on the device", "nothing is lost")
@@ -300,7 +306,8 @@ def _assemble(graph, arch, verdicts, storages, plans, alone):
         graph=replace(graph, nodes=tuple(on_host), tensors=tensors),
         layers=tuple(Layer(node=plan.node, op=plan.op, tensors=storages[plan.target].tensors,
                            macs=plan.macs, weight_words=words,
-                           cycles=predict(plan, arch, begins=index in begin))
+                           cycles=plan.runs * predict(plan, arch, begins=index in begin
+                                                      or plan.sum_bits > 0))
                      for index, (plan, words) in enumerate(zip(layers, image.new_words))),
         fallbacks=tuple(Fallback(node=node.name, op=node.op, reason=verdicts[node.name].reason,
                                  remedy=verdicts[node.name].remedy) for node in on_host),

@@ -52,6 +52,10 @@ class LayerPlan:
         Multiply-accumulates of the model that this layer does.
     thresholds : Thresholds, optional
         Those of the whole node, if they may be replaced.
+    sum_bits : int
+        Results are whole sums of so many bits, found with changing parameters; 0 if not.
+    runs : int
+        How often the layer runs.
     """
 
     node:         str
@@ -90,6 +94,8 @@ class LayerPlan:
     table:        np.ndarray | None = field(repr=False, default=None)
     macs:         int = 0
     thresholds:   Thresholds | None = None
+    sum_bits:     int = 0
+    runs:         int = 1
 
     def with_table(self, table):
         """The same, with results replaced by entries of a table."""

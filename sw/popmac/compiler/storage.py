@@ -110,9 +110,16 @@ def resolve_storage(graph, nodes, arch, copied=(), as_bytes=()):
 def _storages(graph, nodes, arch, groups, bits, copied, alike, find):
     """Storages of all groups of tensors, where those in ``bits`` are bits."""
     storages, failed = {}, {}
+    vectors = {name for node in nodes if node.op == "SumFullyConnected"
+               for name in (node.inputs[0], node.output)}
+
+    def shape_of(name):
+        shape = graph.tensors[name].shape
+        return (1, 1, shape[-1]) if name in vectors else image_shape(shape)
+
     for first, names in groups.items():
-        shape  = image_shape(graph.tensors[first].shape)
-        shapes = {name: image_shape(graph.tensors[name].shape) for name in names}
+        shape  = shape_of(first)
+        shapes = {name: shape_of(name) for name in names}
         others = [name for name in names if shapes[name] != shape
                   and not _read_in_any_order(graph, nodes, name)]
         layout = planar(shape, arch.word_bytes, dense=_is_dense(nodes, names, copied),

@@ -3,12 +3,17 @@
 from ..isa import LayerCounters
 
 
-__all__ = ["STALLS", "layer_table", "total"]
+__all__ = ["STALLS", "counters_of", "layer_table", "total"]
 
 
 #: Causes of cycles in which no step was issued.
 STALLS = tuple(name for name in LayerCounters.__dataclass_fields__
                if name not in ("cycles", "steps"))
+
+
+def counters_of(read):
+    """Counters from what was read of a layer."""
+    return LayerCounters.decode(int.from_bytes(read.result(), "little"))
 
 
 def layer_table(program, counted):

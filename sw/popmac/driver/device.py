@@ -10,6 +10,7 @@ from ..errors import DeviceError, IncompatibleProgramError, InputError, LinkErro
 from ..program import Program
 from ..protocol import Space
 from .link import Link
+from .matmul import Matrices
 from .residence import find_place, relocated
 from .session import Session
 
@@ -37,6 +38,7 @@ class Device:
         self._worker    = ThreadPoolExecutor(1, thread_name_prefix="popmac")
         self._sessions  = weakref.WeakSet() # whose programs are in the device's memories
         self._disturbed = False # a command was interrupted, or the link failed
+        self._matrices  = Matrices(self)
         try:
             #: What the device says about itself; an :class:`popmac.driver.link.Identity`.
             self.identity = link.hello()
@@ -121,9 +123,37 @@ class Device:
             self._sessions.add(session)
             return session
 
+    def matmul(self, a, w):
+        """Multiply matrices of integers: ``a @ w``, exact.
+
+        ``w`` is compiled and loaded when it is new, and recognised by its content afterwards. Where
+        all values of ``a`` are -1 and 1, or fit in four bits, and those of ``w`` fit in four bits
+        too, the binary engine computes it, if that has the bits and the sums are small.
+
+        Parameters
+        ----------
+        a : array_like of int (..., inner)
+            From -128 to 127. Rows are computed one by one; there may be any number of them.
+        w : array_like of int (inner, columns)
+            From -128 to 127; ``inner`` is at most 131,071, so that sums have 32 bits. ``columns``
+            may be any number. Larger matrices than the device takes at once are computed in parts.
+
+        Returns
+        -------
+        ndarray of int32 (..., columns)
+
+        Raises
+        ------
+        InputError
+            If values, types or shapes are others.
+        """
+        with self._lock:
+            return self._matrices.multiply(a, w)
+
     def _make_room(self, program):
         """Find a place for a program; those of old sessions make room if they have to."""
-        kept = sorted(self._sessions, key=lambda session: session.number)
+        kept = sorted(self._sessions,
+                      key=lambda session: (not session.expendable, session.number))
         while True:
             place = find_place(program, [(session.program, session.place) for session in kept])
             if place is not None:

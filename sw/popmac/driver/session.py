@@ -13,10 +13,11 @@ from .. import isa
 from ..arch import TABLE_BYTES
 from ..errors import DeviceError, InputError, LinkTimeoutError, ModelFormatError
 from ..golden.layers import compute
-from ..program import DeviceSegment, Program
+from ..program import DeviceSegment, Program, SumSegment
 from ..progress import progress_bar
 from ..protocol import Space
-from .counters import layer_table, total
+from .counters import counters_of, layer_table, total
+from .sums import Sums
 from .tensors import Codec
 
 
@@ -119,6 +120,8 @@ class Session:
         Of sessions, in order.
     loaded : bool
         Whether the program is on the device still.
+    expendable : bool
+        It makes room for others before those that are not.
     """
 
     def __init__(self, device, program: Program, place):
@@ -126,13 +129,15 @@ class Session:
         self.place    = place
         self.number   = next(_numbers)
         self.loaded   = True
+        self.expendable = False
         self._counters = None
         self._last_run = None
         self._device  = device
         self._link    = device.link
         self._page    = None # whose weights are on the device
+        self._sums    = {} # by index of the first layer
         if program.pages:
-            for write in self._post_page(program.pages[0]):
+            for write in self.post_page(program.pages[0]):
                 write.result()
         self._codecs  = {name: Codec(program.graph.tensors[name], program.graph.dialect)
                          for name in (*program.graph.inputs, *program.graph.outputs)}
@@ -203,12 +208,11 @@ class Session:
         list of LayerCounters
         """
         with self._exclusive():
-            pending = [self._link.post_read(
-                Space.PROGRAM,
-                (self.place.row + index * isa.LAYER_ROWS + isa.COUNTER_ROW) * isa.ROW_BYTES,
-                isa.ROW_BYTES) for index in range(len(self.program.layers))]
-            return [isa.LayerCounters.decode(int.from_bytes(read.result(), "little"))
-                    for read in pending]
+            pending = [self.post_counters(index) for index in range(len(self.program.layers))]
+            counted = [counters_of(read) for read in pending]
+        for sums in self._sums.values(): # which ran several times
+            counted[sums.segment.first:sums.segment.last + 1] = sums.counted
+        return counted
 
     def run(self, x):
         """Run the program on one sample.
@@ -306,7 +310,11 @@ class Session:
         values = {name: array[0] for name, array in values.items()}
         with self._exclusive():
             for segment in self.program.segments:
-                if isinstance(segment, DeviceSegment):
+                if isinstance(segment, SumSegment):
+                    x = {name: values[name][None] for name in segment.inputs}
+                    for batch in self._on_sums(segment, [_Batch(x)]):
+                        values.update({name: array[0] for name, array in batch.values.items()})
+                elif isinstance(segment, DeviceSegment):
                     self._trace_layers(segment, values, before)
                 else:
                     self._compute(segment, values)
@@ -314,17 +322,17 @@ class Session:
 
     def _trace_layers(self, segment, values, before):
         for name in segment.inputs:
-            self._post_write(name, self._pack(name, values[name][None])[0]).result()
+            self.post_write(name, self.pack(name, values[name][None])[0]).result()
         for name, source in segment.reshaped.items():
             values[name] = values[source].reshape(self._shape(name))
         for index in range(segment.first, segment.last + 1):
             first, *others = self.program.layers[index].tensors
             if before is not None:
                 before(index)
-            pending, _ = self._post_layers(index, index)
+            pending, _ = self.post_layers(index, index)
             for posted in pending:
                 posted.result()
-            values[first] = self._unpack(first, [self._post_read(first).result()])[0]
+            values[first] = self.unpack(first, [self.post_read(first).result()])[0]
             for name in others:
                 values[name] = values[first].reshape(self._shape(name))
 
@@ -378,7 +386,8 @@ class Session:
         self._counters = self._last_run = None
         stream = map(_Batch, map(dict, batches))
         for segment in self.program.segments:
-            step   = self._on_device if isinstance(segment, DeviceSegment) else self._on_host
+            step   = self._on_sums if isinstance(segment, SumSegment) else \
+                self._on_device if isinstance(segment, DeviceSegment) else self._on_host
             stream = step(segment, stream)
         for batch in stream:
             self._last_run = (batch.cycles, batch.bytes_sent, batch.bytes_received)
@@ -394,6 +403,13 @@ class Session:
             batch.values = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
             yield batch
 
+    def _on_sums(self, segment, batches):
+        """Compute whole sums for each batch, a vector after the other."""
+        sums = self._sums.setdefault(segment.first, Sums(self, segment))
+        for batch in batches:
+            sums.run(batch)
+            yield batch
+
     def _on_device(self, segment, batches):
         """Run a segment for each batch; the next one is posted before one is waited for."""
         posted = deque()
@@ -406,12 +422,12 @@ class Session:
 
     def _post(self, segment, batch):
         """Post all that a segment takes, and return a :class:`_Posted` for each sample."""
-        octets = {name: self._pack(name, batch.values[name]) for name in segment.inputs}
+        octets = {name: self.pack(name, batch.values[name]) for name in segment.inputs}
         posted = []
         for i in range(len(batch)):
-            writes = [self._post_write(name, packed[i]) for name, packed in octets.items()]
-            layers, waits = self._post_layers(segment.first, segment.last)
-            reads = {name: self._post_read(name) for name in segment.outputs}
+            writes = [self.post_write(name, packed[i]) for name, packed in octets.items()]
+            layers, waits = self.post_layers(segment.first, segment.last)
+            reads = {name: self.post_read(name) for name in segment.outputs}
             posted.append(_Posted([*writes, *layers, *reads.values()], waits, reads))
         return posted
 
@@ -423,7 +439,7 @@ class Session:
                 pending.result()
             for name, read in sample.reads.items():
                 octets[name].append(read.result())
-        batch.values.update({name: self._unpack(name, o) for name, o in octets.items()})
+        batch.values.update({name: self.unpack(name, o) for name, o in octets.items()})
         batch.cycles         += sum(wait.result().cycles for wait in sample.waits)
         batch.bytes_sent     += sum(pending.bytes_sent for pending in sample.pending)
         batch.bytes_received += sum(pending.bytes_received for pending in sample.pending)
@@ -444,27 +460,37 @@ class Session:
                                        f"computed ({error})") from None
             values.update(zip(node.outputs, results))
 
-    def _pack(self, name, values):
+    def pack(self, name, values):
         """Bytes of a tensor in the device's memory, from values (samples, ...)."""
         layout = self.program.layouts[name]
         return layout.pack(values.reshape(-1, layout.height, layout.width, layout.channels))
 
-    def _unpack(self, name, octets):
+    def unpack(self, name, octets):
         """Values (samples, ...) of a tensor, from the bytes of each sample."""
         octets = np.frombuffer(b"".join(octets), np.int8).reshape(len(octets), -1)
         return self.program.layouts[name].unpack(octets).reshape(-1, *self._shape(name))
 
-    def _post_write(self, name, octets):
+    def post_write(self, name, octets):
         layout = self.program.layouts[name]
         return self._link.post_write(Space.ACTIVATION, layout.base * layout.word_bytes,
                                      octets.tobytes())
 
-    def _post_read(self, name):
+    def post_read(self, name):
         layout = self.program.layouts[name]
         return self._link.post_read(Space.ACTIVATION, layout.base * layout.word_bytes,
                                     layout.words * layout.word_bytes)
 
-    def _post_page(self, page):
+    def post_counters(self, index):
+        """Read what the device counted in its last run of a layer."""
+        row = self.place.row + index * isa.LAYER_ROWS + isa.COUNTER_ROW
+        return self._link.post_read(Space.PROGRAM, row * isa.ROW_BYTES, isa.ROW_BYTES)
+
+    def post_parameters(self, index, octets):
+        """Write the parameters of a layer, whose page is on the device."""
+        row = self.place.row + self.program.descriptor(index).parameters
+        return self._link.post_write(Space.PROGRAM, row * isa.ROW_BYTES, octets)
+
+    def post_page(self, page):
         """Write the weights, tables and parameters of a page, if they are not there."""
         if page == self._page:
             return []
@@ -479,12 +505,12 @@ class Session:
                                   * isa.ROW_BYTES, rows),
         ]
 
-    def _post_layers(self, first, last):
+    def post_layers(self, first, last):
         """Run layers on the device; return all that was posted, and the reports of it."""
         pending, waits = [], []
         for page in self.program.pages:
             if page.first <= last and first <= page.last:
-                pending += self._post_page(page)
+                pending += self.post_page(page)
                 pending.append(self._link.post_run(self.place.layer + max(first, page.first),
                                                    self.place.layer + min(last, page.last)))
                 waits.append(self._link.post_wait())

@@ -44,7 +44,8 @@ def is_quantized_onnx(model):
     """Whether a model has onnxruntime's quantised operators, and none of QONNX."""
     kinds = {node.op_type for node in model.graph.node}
     return not kinds & QONNX and any(
-        kind.startswith("QLinear") or kind in ("QuantizeLinear", "DequantizeLinear", "QGemm")
+        kind.startswith("QLinear") or kind in ("QuantizeLinear", "DequantizeLinear", "QGemm",
+                                              "DynamicQuantizeLinear", "MatMulInteger")
         for kind in kinds)
 
 

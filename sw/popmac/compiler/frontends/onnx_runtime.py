@@ -18,6 +18,12 @@ IR_VERSION = 10
 RUNTIME_DOMAINS = ("", "ai.onnx", "com.microsoft")
 
 
+#: Optimisations that are left out where a model is read: blocks of channels, which make no
+#: difference to quantised layers, and operators that do dynamic quantisation at once, which
+#: compute the same.
+UNFUSED = ("NchwcTransformer", "DynamicQuantizeMatMulFusion", "MatMulIntegerToFloatFusion")
+
+
 def import_onnx():
     """The packages ``onnx``, ``onnxruntime`` and ``qonnx``.
 
@@ -84,7 +90,7 @@ def optimise(model):
     onnx, *_ = import_onnx()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "optimised.onnx"
-        open_session(model, save_to=path, without=["NchwcTransformer"])
+        open_session(model, save_to=path, without=UNFUSED)
         return onnx.load(path)
 
 

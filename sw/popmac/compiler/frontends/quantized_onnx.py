@@ -17,8 +17,8 @@ from ...errors import ModelFormatError, UnsupportedModelError
 from ...graph import Graph, Node, Tensor
 from .onnx_runtime import IR_VERSION, OnnxOperators, import_onnx, optimise
 from .quantized_onnx_check import check_model, fix_batch
-from .quantized_onnx_operators import READERS, RefusedError
-from .quantized_onnx_values import Codes, Constant, Input, Real
+from .quantized_onnx_operators import DYNAMIC, READERS, RefusedError, is_dynamic
+from .quantized_onnx_values import Codes, Computed, Constant, Input, Real
 
 
 __all__ = ["Reading", "load_quantized_onnx", "read_quantized_onnx"]
@@ -156,11 +156,12 @@ class Loader:
             found = self.evaluate([node], known)
             self.values.update((n, Constant(found[n])) for n in node.output if n)
             return
-        if node.op_type not in READERS:
+        readers = DYNAMIC if is_dynamic(node, operands) else READERS
+        if node.op_type not in readers:
             raise RefusedError(f"{node.op_type} stays floating point, or is none that popmac has",
                                "quantise what it reads and what it makes, or compute this part "
                                "elsewhere")
-        made = READERS[node.op_type](self, node, label, operands)
+        made = readers[node.op_type](self, node, label, operands)
         self.values.update(zip(node.output, made if isinstance(made, tuple) else (made,)))
 
     def evaluate(self, nodes, values):
@@ -323,6 +324,8 @@ class Loader:
 
     def _output(self, name):
         value = self.values[name]
+        if isinstance(value, Computed) and value.tensor.name == name:
+            return name
         if isinstance(value, Real) and value.nodes:
             codes = self.arranged(value.codes, range(len(value.codes.shape)))
             table = self.table(codes, value.chain, value.source, value.nodes[-1].output[0])

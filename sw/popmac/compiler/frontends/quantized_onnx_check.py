@@ -20,10 +20,12 @@ MAX_PADDING = 1 << 12
 #: padding, whose size is checked.
 OPERATORS = {
     "Abs", "Add", "AveragePool", "BatchNormalization", "Cast", "Ceil", "Celu", "Clip", "Concat",
-    "Constant", "Conv", "DequantizeLinear", "Div", "Dropout", "Elu", "Erf", "Exp", "Flatten",
-    "Floor", "Gather", "Gelu", "Gemm", "GlobalAveragePool", "HardSigmoid", "HardSwish", "Identity",
-    "LeakyRelu", "Log", "MatMul", "Max", "MaxPool", "Min", "Mish", "Mul", "Neg", "Pad", "Pow",
-    "QGemm", "QLinearAdd", "QLinearAveragePool", "QLinearConcat", "QLinearConv",
+    "Constant", "Conv", "DequantizeLinear", "Div", "Dropout", "DynamicQuantizeLinear",
+    "Elu", "Erf", "Exp", "Flatten", "Floor", "Gather", "Gelu", "Gemm", "GlobalAveragePool",
+    "HardSigmoid", "HardSwish", "Identity",
+    "LeakyRelu", "Log", "MatMul", "MatMulInteger", "Max", "MaxPool", "Min", "Mish", "Mul",
+    "Neg", "Pad", "Pow", "QGemm", "QLinearAdd", "QLinearAveragePool", "QLinearConcat",
+    "QLinearConv",
     "QLinearGlobalAveragePool", "QLinearLeakyRelu", "QLinearMatMul", "QLinearMul",
     "QLinearSigmoid", "QLinearSoftmax", "QuantizeLinear", "Reciprocal", "Relu", "Reshape",
     "Round", "Selu", "Shape", "Sigmoid", "Slice", "Softmax", "Softplus", "Softsign", "Split",

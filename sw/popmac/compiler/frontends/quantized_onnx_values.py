@@ -7,7 +7,7 @@ import numpy as np
 from ...graph import Tensor
 
 
-__all__ = ["Codes", "Constant", "Input", "Real"]
+__all__ = ["Codes", "Computed", "Constant", "DynamicCodes", "Input", "Real"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,3 +70,15 @@ class Real:
     def nodes(self):
         """Nodes behind the one that makes real numbers."""
         return self.chain[1:]
+
+
+@dataclass(frozen=True, eq=False)
+class Computed:
+    """Numbers that the host computes in each run."""
+    tensor: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class DynamicCodes:
+    """Codes, less 128, or the zero point, of a range that is found in each run."""
+    tensor: Tensor

@@ -18,8 +18,8 @@ from .binary import bit_words, engine_fields, output_words
 from .convolution import weight_words, window_loops
 
 
-__all__ = ["SEGMENTS", "SUMS", "THRESHOLDS", "fits_engine", "lower_segments", "lower_thresholds",
-           "sums_cost"]
+__all__ = ["SEGMENTS", "SUMS", "THRESHOLDS", "LayerSums", "fits_engine", "lower_segments",
+           "lower_thresholds", "sums_cost"]
 
 
 THRESHOLDS = ("ThresholdConv2D", "ThresholdFullyConnected")
@@ -32,12 +32,12 @@ _OFFSETS   = ("offset_positive", "offset_negative")
 def fits_engine(graph, node, storages, arch):
     """Whether the binary engine can compute a node whose input is bits."""
     return not np.any(node.attrs.get("padding", 0)) \
-        and _Sums(graph, node, storages, arch).engine is not None
+        and LayerSums(graph, node, storages, arch).engine is not None
 
 
 def sums_cost(graph, node, storages, arch):
     """Predicted cycles of the layers of a node, and the weight words that they take."""
-    sums   = _Sums(graph, node, storages, arch, copies=node.attrs.get("segments", 1))
+    sums   = LayerSums(graph, node, storages, arch, copies=node.attrs.get("segments", 1))
     plan   = sums.outline()
     return sum(predict(part, arch) for part in sums.placed(plan)), \
         plan.blocks * plan.loops["output_block"].strides["weight"]
@@ -56,7 +56,7 @@ def _kernel(graph, node, source, target):
 def lower_thresholds(graph, node, storages, arch):
     """Layers of a ``ThresholdConv2D`` or ``ThresholdFullyConnected`` node."""
     target = storages[node.output].layout
-    sums   = _Sums(graph, node, storages, arch)
+    sums   = LayerSums(graph, node, storages, arch)
     values = graph.tensors[node.inputs[2]].data
     levels = node.attrs["levels"]
     low, high, table = levels[0], levels[-1], None
@@ -111,7 +111,7 @@ def lower_segments(graph, node, storages, arch):
     attrs  = node.attrs
     weights = graph.tensors[node.inputs[1]].data
     count  = attrs["segments"]
-    sums   = _Sums(graph, node, storages, arch, copies=count)
+    sums   = LayerSums(graph, node, storages, arch, copies=count)
     # Counts times ``gap``, less a constant, are ``unit`` times what is in the segments.
     unit   = sums.factor * attrs["step"]
     least  = (np.repeat(np.arange(count) * -255, len(weights)) - 128) * unit
@@ -135,7 +135,7 @@ def _codes(graph, name):
     return min(levels), max(levels)
 
 
-class _Sums:
+class LayerSums:
     """What a layer of sums is made of, in units of what its engine counts.
 
     The sums of the model are ``gap * units + constant``, where units are the sums of weights and

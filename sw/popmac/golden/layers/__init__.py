@@ -7,6 +7,7 @@ one function per operator; :data:`OPERATORS` has them all.
 from . import (
     activations as activations,
     convolution as convolution,
+    dynamic as dynamic,
     elementwise as elementwise,
     movement as movement,
     pooling as pooling,

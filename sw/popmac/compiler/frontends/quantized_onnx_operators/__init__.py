@@ -10,7 +10,8 @@ from . import (
     movement as movement,
     pooling as pooling,
 )
+from .dynamic import DYNAMIC, is_dynamic
 from .registry import READERS, RefusedError
 
 
-__all__ = ["READERS", "RefusedError"]
+__all__ = ["DYNAMIC", "READERS", "RefusedError", "is_dynamic"]
