@@ -81,10 +81,11 @@ class ProgramMemory(wiring.Component):
             if client < self.writers - 1:
                 with m.If(request.valid):
                     m.d.sync += write.eq(request.payload)
+        # A register more: those who write are far from each other, and nobody waits for it.
         m.d.comb += [
-            ram.write_address.eq(write.row),
-            ram.write_data.eq(write.data),
-            ram.write_enable.eq(write_enable),
+            ram.write_address.eq(delay(m, write.row, 1, name="write_row")),
+            ram.write_data.eq(delay(m, write.data, 1, name="write_data")),
+            ram.write_enable.eq(delay(m, write_enable, 1, name="write_enable")),
         ]
         return m
 
