@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from popmac.isa import ROW_BYTES
 from popmac.protocol import (
+    DATA_BYTES,
     FCS_BYTES,
     LAYERS,
     PROTOCOL_VERSION,
@@ -125,7 +126,8 @@ class Executor(wiring.Component):
         # The byte of the transfer that is the next to be written or requested, and how many there
         # still are.
         location = Signal(ADDRESS)
-        left     = Signal.like(arguments.transfer.length)
+        # A repeated command may differ from the one that was checked: no more than this many bytes.
+        left     = Signal(range(2 * DATA_BYTES))
         more     = Signal()
         advance  = Signal()
         row_ends = ((location.space == Space.PROGRAM)
@@ -257,7 +259,7 @@ class Executor(wiring.Component):
                 m.d.sync += index.eq(0)
                 m.d.sync += location.eq(decoder.start)
                 m.d.sync += left.eq(arguments.transfer.length)
-                m.d.sync += more.eq(arguments.transfer.length != 0)
+                m.d.sync += more.eq(arguments.transfer.length[:len(left)] != 0)
                 m.d.sync += refuse.eq(0)
                 m.next = "Skip"
                 with m.Switch(session.turn):

@@ -42,7 +42,7 @@ def load_onnx(data, name):
 
 def is_quantized_onnx(model):
     """Whether a model has onnxruntime's quantised operators, and none of QONNX."""
-    kinds = {node.op_type for node in model.graph.node}
+    kinds = {str(node.op_type) for node in model.graph.node} # bytes if they are no text
     return not kinds & QONNX and any(
         kind.startswith("QLinear") or kind in ("QuantizeLinear", "DequantizeLinear", "QGemm",
                                               "DynamicQuantizeLinear", "MatMulInteger")
