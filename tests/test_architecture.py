@@ -29,7 +29,7 @@ RULES = {
     "sw/popmac/quantize":     {"numpy", "onnx", "onnxruntime", "torch", "popmac.quantize",
                                "popmac.progress", "popmac.compiler.compile_model",
                                "popmac.compiler.frontends.onnx_runtime",
-                               "popmac.compiler.frontends.qonnx.load_qonnx", *BASE},
+                               "popmac.compiler.frontends.onnx_file.load_onnx", *BASE},
     "sw/popmac/driver":       {"numpy", "serial", "popmac.protocol", "popmac.golden",
                                "popmac.program", "popmac.progress", "popmac.driver",
                                "popmac.compiler.compile_model", *BASE},

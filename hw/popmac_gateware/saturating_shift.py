@@ -10,7 +10,7 @@ from .pipeline import delay
 from .records import record_layout
 
 
-__all__ = ["CLAMP", "SHIFT", "SaturatingShift"]
+__all__ = ["CLAMP", "SHIFT", "SaturatingShift", "exceeds"]
 
 
 #: What the results of a layer are limited to, and what is added to them.
@@ -57,7 +57,7 @@ class SaturatingShift(wiring.Component):
 
         # Cycle 0: whether it will be too large behind the first stage, for each of its shifts.
         step, bits = _STAGES[0]
-        too_large  = [delay(m, _exceeds(self.value >> n * step, bits), 1, name=f"too_large_{n}")
+        too_large  = [delay(m, exceeds(self.value >> n * step, bits), 1, name=f"too_large_{n}")
                       for n in range(4)]
         value      = delay(m, self.value, 1, name="s1_value")
         shift      = self.shift
@@ -67,7 +67,7 @@ class SaturatingShift(wiring.Component):
             amount    = shift.bit_select(step.bit_length() - 1, 2)
             shifted   = Array((value >> n * step)[:bits] for n in range(4))[amount]
             if cycle > 1:
-                too_large = [_exceeds(value >> n * step, bits) for n in range(4)]
+                too_large = [exceeds(value >> n * step, bits) for n in range(4)]
             sign      = value[-1]
             following = Signal(signed(bits), name=f"s{cycle + 1}_value", reset_less=True)
             m.d.sync += following.eq(Mux(Array(too_large)[amount],
@@ -90,7 +90,7 @@ class SaturatingShift(wiring.Component):
         return m
 
 
-def _exceeds(value, bits):
+def exceeds(value, bits):
     """Whether signed ``value`` needs more than ``bits`` bits."""
     if len(value) <= bits:
         return Const(0)

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 import popmac
-from popmac.compiler.frontends.qonnx import load_qonnx
+from popmac.compiler.frontends.onnx_file import load_onnx
 from popmac.errors import InputError, ModelFormatError, UnsupportedModelError
 from popmac.golden import layers as golden
 from popmac.quantize.train.augment import jitter
@@ -74,7 +74,7 @@ def test_exported_networks_are_exact(rng, weights, bits, inputs):
     shape   = (1, 8, 8)
     network = randomise(small_network(weights, bits, inputs), shape, rng)
     data    = export(network, shape)
-    graph   = load_qonnx(data, "network")
+    graph   = load_onnx(data, "network")
     x       = rng.integers(0, 16, (8, *shape)).astype(np.float32)
     program = popmac.compile(graph, target="tiny")
     assert program.macs_on_device == program.macs

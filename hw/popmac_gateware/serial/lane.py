@@ -10,7 +10,8 @@ from popmac.arch import ACCUMULATOR_BITS
 from ..pipeline import delay
 from ..primitives.small_multiplier import WordMultiplier
 from ..records import record_layout
-from ..requantize_lane import CLAMP, PARAMETERS
+from ..requantize_lane import PARAMETERS
+from ..saturating_shift import CLAMP, exceeds
 
 
 __all__ = ["SliceRequantizer", "SLICE_BITS", "SLICES"]
@@ -133,7 +134,7 @@ class SliceRequantizer(wiring.Component):
         for cycle, step, bits in [(6, 16, 26), (7, 4, 14), (8, 1, 10)]:
             amount    = shift.bit_select(step.bit_length() - 1, 2)
             shifted   = Array((value >> n * step)[:bits] for n in range(4))[amount]
-            too_large = Array(_exceeds(value >> n * step, bits) for n in range(4))[amount]
+            too_large = Array(exceeds(value >> n * step, bits) for n in range(4))[amount]
             sign      = value[-1]
             following = Signal(signed(bits), name=f"s{cycle + 1}_value", reset_less=True)
             m.d.sync += following.eq(Mux(too_large, Cat((~sign).replicate(bits - 1), sign),
@@ -151,10 +152,3 @@ class SliceRequantizer(wiring.Component):
         with m.Else():
             m.d.sync += self.result.eq(total)
         return m
-
-
-def _exceeds(value, bits):
-    """Whether signed ``value`` needs more than ``bits`` bits."""
-    if len(value) <= bits:
-        return Const(0)
-    return value[bits - 1:-1] != value[-1].replicate(len(value) - bits)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ...compiler import compile_model
-from ...compiler.frontends.qonnx import load_qonnx
+from ...compiler.frontends.onnx_file import load_onnx
 from ...errors import InputError
 from ...progress import progress
 from .export import export
@@ -133,7 +133,7 @@ def choose(network, make, images, labels, target, *, cycles=None, size=None, lea
 
     @cache
     def predicted(kinds):
-        program = compile_model(load_qonnx(export(make(kinds), shape), "candidate"), target)
+        program = compile_model(load_onnx(export(make(kinds), shape), "candidate"), target)
         return sum(layer.cycles for layer in program.layers)
 
     def saving(before, after):
