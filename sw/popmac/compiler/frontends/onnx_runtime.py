@@ -70,7 +70,8 @@ def open_session(model, *, optimised=True, save_to=None, without=()):
         options.optimized_model_filepath = str(save_to)
     return onnxruntime.InferenceSession(model.SerializeToString(), options,
                                         providers=["CPUExecutionProvider"],
-                                        disabled_optimizers=list(without))
+                                        disabled_optimizers=list(without),
+                                        enable_fallback=0) # which would print its own lines
 
 
 def optimise(model):

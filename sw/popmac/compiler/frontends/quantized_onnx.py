@@ -24,6 +24,7 @@ from .quantized_onnx_values import Codes, Computed, Constant, Input, Real
 __all__ = ["Reading", "load_quantized_onnx", "read_quantized_onnx"]
 
 
+
 @dataclass(frozen=True, eq=False)
 class Reading:
     """What became of a file.
@@ -190,8 +191,6 @@ class Loader:
 
     def coded(self, name, shape, scale, zero_point, dtype="int8"):
         """A new tensor of codes."""
-        if not (np.isfinite(scale) and scale > 0):
-            raise RefusedError(f"its scale is {scale}", "quantise the model again")
         return self.tensor(name, shape, dtype, scale=np.array([scale], np.float32),
                            zero_point=np.array([zero_point], np.int64))
 

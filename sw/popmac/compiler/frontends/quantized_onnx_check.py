@@ -34,6 +34,14 @@ OPERATORS = {
 
 DOMAINS = ("", "ai.onnx", "com.microsoft")
 
+#: Operands that the runtime reads without looking whether they are there: it ends the process if
+#: they are not.
+LEAST_OPERANDS = {
+    "QGemm": 6, "QLinearAdd": 8, "QLinearAveragePool": 5, "QLinearConcat": 5, "QLinearConv": 8,
+    "QLinearGlobalAveragePool": 5, "QLinearLeakyRelu": 5, "QLinearMatMul": 8, "QLinearMul": 8,
+    "QLinearSigmoid": 5, "QLinearSoftmax": 5,
+}
+
 
 def fix_batch(model, name):
     """Give inputs a batch of 1 where it is open, and forget shapes that follow from that.
@@ -93,6 +101,10 @@ def check_model(onnx, model, name):
     constant = set(known)
     for index, node in enumerate(model.graph.node):
         label = node.name or f"{index} {node.op_type}"
+        least = LEAST_OPERANDS.get(node.op_type, 0)
+        if len(node.input) < least:
+            raise ModelFormatError(f"{name}: {label} has {len(node.input)} operands, and needs "
+                                   f"{least}")
         for attribute in node.attribute:
             if attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
                 raise ModelFormatError(f"{name}: {label} contains a graph")

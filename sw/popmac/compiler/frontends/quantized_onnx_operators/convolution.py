@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..quantized_onnx_values import Constant
-from .registry import codes_of, number, reader, require, window, zero_of
+from .registry import codes_of, reader, require, scale_of, window, zero_of
 
 
 IMAGE = {True: (0, 1, 2, 3), False: (0, 2, 3, 1)}
@@ -75,7 +75,7 @@ def _convolution(loader, node, label, operands):
     for axis, size in zip(axes, (1, *sizes, channels)):
         shape[axis] = size
     y_zero, offset = zero_of(y_zero)
-    made   = loader.result(node, shape, axes, number(y_scale, "scale"), y_zero, offset)
+    made   = loader.result(node, shape, axes, scale_of(y_scale), y_zero, offset)
     bias   = bias[0] if bias else None
     kernel = kernel.transpose(0, 2, 3, 1)
     if groups == depth and groups > 1:
@@ -101,7 +101,7 @@ def _product(loader, node, label, x, kernel, scales, bias, y_scale, y_zero):
         x = loader.arranged(x, range(len(x.shape)))
     shape  = (*x.shape[:-1], len(kernel))
     y_zero, offset = zero_of(y_zero)
-    made   = loader.result(node, shape, tuple(range(len(shape))), number(y_scale, "scale"), y_zero,
+    made   = loader.result(node, shape, tuple(range(len(shape))), scale_of(y_scale), y_zero,
                            offset)
     return _add(loader, "FullyConnected", label, node, x, kernel, scales, 0, bias, made)
 

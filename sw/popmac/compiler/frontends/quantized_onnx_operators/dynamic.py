@@ -9,7 +9,7 @@ import numpy as np
 
 from ..quantized_onnx_values import Codes, Computed, Constant, DynamicCodes, Input, Real
 from .movement import _constant
-from .registry import RefusedError, number, require, zero_of
+from .registry import RefusedError, number, require, scale_of, zero_of
 
 
 __all__ = ["DYNAMIC", "is_dynamic"]
@@ -169,7 +169,7 @@ def _clip(loader, node, label, operands):
 def _quantize_statically(loader, node, label, operands):
     x, scale, *zero = operands
     x = _real(loader, x)
-    scale = number(scale, "scale")
+    scale = scale_of(scale)
     zero, offset = zero_of(zero[0] if zero else None)
     made = loader.result(node, x.shape, tuple(range(len(x.shape))), scale, zero, offset)
     loader.add("QuantizeEven", label, [x], [made.tensor])

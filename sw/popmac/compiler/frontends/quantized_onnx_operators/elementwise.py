@@ -5,7 +5,7 @@ import numpy as np
 from ....golden.layers import compute
 from ....graph import Graph, Node, Tensor
 from ..quantized_onnx_values import Codes, Constant, Input, Real
-from .registry import RefusedError, codes_of, number, reader, require, zero_of
+from .registry import RefusedError, codes_of, reader, require, scale_of, zero_of
 
 
 #: Operators of real numbers, value by value.
@@ -18,7 +18,7 @@ FUNCTIONS = ("Abs", "Add", "Ceil", "Celu", "Clip", "Div", "Elu", "Erf", "Exp", "
 @reader("QuantizeLinear")
 def _quantize(loader, node, label, operands):
     x, scale, *zero = operands
-    scale = number(scale, "scale")
+    scale = scale_of(scale)
     zero, offset = zero_of(zero[0] if zero else None)
     if isinstance(x, Input):
         require(x.dtype == "float32", f"its input is {x.dtype}")
@@ -62,18 +62,18 @@ def _tabulated(loader, node, label, operands):
     x     = codes_of(loader, x, x_scale, x_zero)
     zero, offset = zero_of(y_zero)
     table = loader.table(x, [node], node.input[0], node.output[0])
-    return loader.looked_up(label, node, x, table, number(y_scale, "scale"), zero, offset)
+    return loader.looked_up(label, node, x, table, scale_of(y_scale), zero, offset)
 
 
 @reader("QLinearAdd", "QLinearMul")
 def _arithmetic(loader, node, label, operands):
     pairs, scales = operands[:6], operands[6:]
     y_zero, offset = zero_of(scales[1] if len(scales) > 1 else None)
-    y_scale = number(scales[0], "scale")
+    y_scale = scale_of(scales[0])
     inputs  = []
     for value, scale, zero in (pairs[:3], pairs[3:]):
         if isinstance(value, Constant):
-            inputs.append((value, number(scale, "scale"), *zero_of(zero)))
+            inputs.append((value, scale_of(scale), *zero_of(zero)))
         else:
             codes = loader.in_order(codes_of(loader, value, scale, zero))
             inputs.append((codes, codes.tensor.scale[0], int(codes.tensor.zero_point[0])

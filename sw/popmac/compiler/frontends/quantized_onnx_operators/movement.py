@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..quantized_onnx_values import Codes, Constant, Input, Real
-from .registry import codes_of, number, reader, require, zero_of
+from .registry import codes_of, number, reader, require, scale_of, zero_of
 
 
 def on_codes(function, loader, node, label, operands):
@@ -172,7 +172,7 @@ def _split(loader, node, label, operands):
 @reader("QLinearConcat")
 def _concatenation(loader, node, label, operands):
     y_scale, y_zero, *rest = operands
-    scale = number(y_scale, "scale")
+    scale = scale_of(y_scale)
     zero, offset = zero_of(y_zero)
     parts = []
     for index in range(0, len(rest), 3):

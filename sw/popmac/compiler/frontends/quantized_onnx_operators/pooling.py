@@ -7,7 +7,7 @@ import numpy as np
 from ..quantized_onnx_values import Codes, Input, Real
 from .convolution import IMAGE
 from .movement import on_codes
-from .registry import codes_of, number, reader, require, window, zero_of
+from .registry import codes_of, reader, require, scale_of, window, zero_of
 
 
 def _image(loader, value, last):
@@ -34,7 +34,7 @@ def _average_pool(loader, node, label, operands):
     require(options.pop("dilation") == (1, 1), "it has dilation")
     y_zero, offset = zero_of(y_zero)
     made  = loader.result(node, _shape(x.axes, (1, *sizes, channels)), x.axes,
-                          number(y_scale, "scale"), y_zero, offset)
+                          scale_of(y_scale), y_zero, offset)
     loader.add("AveragePool2D", label, [x.tensor], [made.tensor], kernel=kernel, activation="none",
                rounding="single", count_padding=bool(attrs.get("count_include_pad")),
                offset=offset, **options)
@@ -48,7 +48,7 @@ def _global_average_pool(loader, node, label, operands):
                loader.attributes(node).get("channels_last"))
     y_zero, offset = zero_of(y_zero)
     made = loader.result(node, _shape(x.axes, (1, 1, 1, x.tensor.shape[3])), x.axes,
-                         number(y_scale, "scale"), y_zero, offset)
+                         scale_of(y_scale), y_zero, offset)
     loader.add("Mean", label, [x.tensor], [made.tensor], axes=(1, 2), keep_dims=True,
                rounding="single")
     return made
@@ -86,6 +86,6 @@ def _softmax(loader, node, label, operands):
     behind = math.prod(x.shape[axis + 1:]) if attrs["opset"] < 13 else 1 + (rank - 1 - axis)
     require(behind == 1, f"it is along axis {axis} of {rank}", "move this axis to the end")
     y_zero, offset = zero_of(y_zero)
-    made  = loader.result(node, x.shape, x.axes, number(y_scale, "scale"), y_zero, offset)
+    made  = loader.result(node, x.shape, x.axes, scale_of(y_scale), y_zero, offset)
     loader.add("Softmax", label, [x.tensor], [made.tensor], beta=1.0, rounding="single")
     return made

@@ -5,8 +5,12 @@ import numpy as np
 from ..quantized_onnx_values import Codes, Constant
 
 
-__all__ = ["READERS", "RefusedError", "codes_of", "number", "reader", "require", "window",
-           "zero_of"]
+__all__ = ["READERS", "RefusedError", "codes_of", "number", "reader", "require", "scale_of",
+           "window", "zero_of"]
+
+#: Of the scales that are accepted; the largest is its reciprocal. The runtime's float32 holds
+#: what can be made of three of them.
+SMALLEST_SCALE = 2.0**-40
 
 
 #: Functions by operator; see the package.
@@ -39,6 +43,14 @@ def number(value, what):
     return value.values.reshape(-1)[0]
 
 
+def scale_of(value):
+    """A scale, with which float32 numbers stay finite."""
+    scale = number(value, "scale")
+    require(SMALLEST_SCALE <= scale <= 1 / SMALLEST_SCALE, f"its scale is {scale}", # not NaN either
+            "quantise the model again")
+    return scale
+
+
 def zero_of(value, unsigned=True):
     """Zero point, and the offset of its type: 128 for uint8."""
     if value is None: # left out
@@ -51,7 +63,7 @@ def zero_of(value, unsigned=True):
 
 def codes_of(loader, value, scale, zero):
     """Codes of an operand, read with the scale and zero point that the operator says."""
-    scale = number(scale, "scale")
+    scale = scale_of(scale)
     zero, offset = zero_of(zero)
     if not isinstance(value, Codes):
         value = loader.quantised_input(value, scale, zero, "uint8" if offset else "int8")
