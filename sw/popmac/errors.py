@@ -9,7 +9,16 @@ class PopmacError(Exception):
 
 
 class ModelFormatError(PopmacError):
-    """A file that is damaged, truncated, or not of the format that it claims to be."""
+    """A file that is damaged, truncated, or not of the format that it claims to be.
+
+    Parameters
+    ----------
+    message : str
+        Names in it may come from the file: what cannot be printed is escaped.
+    """
+
+    def __init__(self, message):
+        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))
 
 
 class UnsupportedModelError(PopmacError):
@@ -23,7 +32,7 @@ class UnsupportedModelError(PopmacError):
 
     def __init__(self, problems):
         self.problems = tuple(problems)
-        super().__init__("\n".join(f"{operator}: {reason}; {remedy}"
+        super().__init__("\n".join(" ".join(f"{operator}: {reason}; {remedy}".split())
                                    for operator, reason, remedy in self.problems))
 
 

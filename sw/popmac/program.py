@@ -430,6 +430,7 @@ class Program:
         for node in graph.nodes:
             check(all(n in graph.tensors for n in (*node.inputs, *node.outputs) if n),
                   "a tensor is missing")
+        check(graph.inputs and graph.outputs, "it has no inputs or no outputs")
         check({*graph.inputs, *graph.outputs} <= set(graph.tensors), "a tensor is missing")
         self._check_order(check)
 

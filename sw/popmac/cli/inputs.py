@@ -27,8 +27,10 @@ def _load(path, wanted):
             file = np.load(opened, allow_pickle=False)
             if not hasattr(file, "files"):
                 raise InputError(f"{path}: is a single array; inputs are an .npz file")
-            return ({name: file[name] for name in file.files if name in wanted},
-                    " ".join(", ".join(file.files).split()))
+            arrays = {name: file[name] for name in file.files if name in wanted}
+            if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+                raise ValueError("it contains something else")
+            return arrays, " ".join(", ".join(file.files).split())
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
     except _DAMAGED as error:

@@ -14,8 +14,8 @@ __all__ = ["GoldenCore"]
 
 
 #: Steps of a layer that the golden machine has time and memory for; the largest layers that fit
-#: on a device take a tenth of that.
-_MAX_STEPS = 2**24
+#: on a device take half of that.
+_MAX_STEPS = 2**22
 
 
 class GoldenCore:

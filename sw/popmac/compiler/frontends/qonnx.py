@@ -349,6 +349,8 @@ class _Loader:
             if np.all(kernel == np.rint(kernel)) and np.all(np.abs(kernel) <= 128):
                 scale = np.ones(count)
         scale = np.broadcast_to(np.asarray(scale, np.float64).reshape(-1), (count,))
+        if not np.all(scale > 0):
+            raise _Refused("the scale of the weights is not positive", "quantise them again")
         codes = np.rint(kernel / scale.reshape(-1, *[1] * (kernel.ndim - 1)))
         back  = (codes * scale.reshape(-1, *[1] * (kernel.ndim - 1))).astype(np.float32)
         if not np.array_equal(back, kernel.astype(np.float32)) or np.any(np.abs(codes) > 127):
