@@ -18,6 +18,7 @@ from quantized_onnx_models import (
 
 import popmac
 from popmac.compiler.frontends.onnx_file import load_onnx
+from popmac.compiler.frontends.quantized_onnx_check import LEAST_OPERANDS
 from popmac.compiler.requantize import FitError
 from popmac.compiler.rounding import fit_real_average
 from popmac.golden import layers
@@ -201,6 +202,25 @@ def test_damaged_files_are_refused(rng, change, message):
     with pytest.raises(popmac.ModelFormatError, match=message) as caught:
         load_onnx(model.SerializeToString(), "model.onnx")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("op", ["QLinearAdd", "QLinearConv", "QLinearSigmoid"])
+def test_missing_operands_do_not_end_the_process(rng, op):
+    model = random_operator(op, rng)
+    node  = model.graph.node[0]
+    node.name = "first\nsecond"
+    del node.input[LEAST_OPERANDS[op] - 1:]
+    with pytest.raises(popmac.ModelFormatError, match=r"first\\nsecond has \d operands"):
+        load_onnx(model.SerializeToString(), "model.onnx")
+
+
+@pytest.mark.parametrize("scale", [0, -1, 1e-30, 1e30, np.inf, np.nan])
+def test_scales_that_leave_float32_are_refused(rng, scale):
+    builder = Builder(rng)
+    x = builder.add("QuantizeLinear", builder.input([1, 4]), *SCALED)
+    y = builder.add("QLinearMul", x, *SCALED, np.uint8([3]), np.float32(scale), np.uint8(0),
+                    *SCALED)
+    assert "its scale is" in refused(builder, y)
 
 
 def test_enormous_constants_are_not_computed(rng):

@@ -1,4 +1,5 @@
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -151,6 +152,14 @@ def test_wrong_inputs_are_refused(capsys, digits, tmp_path, arrays, message, com
     path = tmp_path / "inputs.npz"
     np.savez(path, **arrays)
     assert_refused(capsys, message, command, digits, "--device", "golden:tiny", "--inputs", path)
+
+
+def test_inputs_that_are_no_array_are_refused(capsys, digits, tmp_path):
+    path = tmp_path / "inputs.npz"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("image", "text")
+    assert_refused(capsys, "is not an .npz file of arrays", "run", digits, "--device",
+                   "golden:tiny", "--inputs", path)
 
 
 @pytest.mark.parametrize("arguments, message", [
