@@ -55,6 +55,9 @@ class Pretence(Tools):
         cells   = {f"core.accelerator.array.{kind}":
                    {"type": kind, "attributes": {"NEXTPNR_BEL": "X3/Y4/SLICEA.FF0"}}
                    for kind in ("TRELLIS_FF", "LUT4", "CCU2C", "TRELLIS_DPR16X4")}
+        cells["core.accelerator.array.CCU2C"] |= {
+            "parameters":  {f"INIT{half}": "1" * 16 for half in "01"},
+            "connections": {f"{pin}{half}": [2] for pin in "ABCD" for half in "01"}}
         netlist = json.dumps({"modules": {"top": {"cells": cells}}})
         if name == "yosys":
             (folder / "netlist.json").write_text(netlist)

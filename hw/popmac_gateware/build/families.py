@@ -58,7 +58,8 @@ _PACKAGES = {"BG256": "CABGA256", "BG381": "CABGA381", "MG285": "CSFBGA285"}
 def _ecp5_options(platform, netlist):
     return ["--package", _PACKAGES[platform.package], "--speed", platform.speed,
             "--lpf", "top.lpf", "--lpf-allow-unconstrained", "--json", netlist,
-            "--router", "router2", "--timing-allow-fail", "--detailed-timing-report"]
+            "--router", "router2", "--tmg-ripup", "--timing-allow-fail",
+            "--detailed-timing-report"]
 
 
 def _ice40_options(platform, netlist):

@@ -20,11 +20,14 @@ def floorplan(cells, arch, device):
 
     ::
 
+        row of multipliers    tile 6,0  tile 7,0            |  ... and the multipliers of the lanes,
+        row of memories       the weights of each beside its multipliers; program in the east
+           ...
         row of multipliers    tile 0,0  tile 1,0  tile 2,0  |  tile 0,1  tile 1,1  tile 2,1  | ...
-        row of memories       the weights of each beside its multipliers
-        row of multipliers    tile 3,0  tile 4,0  tile 5,0  |  ...
-           ...                and the multipliers of the lanes, where the last row pairs leave room
-        row of memories       activations from the west, program from the east
+        row of memories       weights
+        row of memories       activations, far from each other: many wires leave them
+
+    Activations reach the row pairs one cycle after the other, the nearest first.
 
     Cells that this does not know are left to the placer.
 
@@ -67,7 +70,8 @@ def floorplan(cells, arch, device):
     beside       = min(len(row) // (arch.columns + 1), row_pairs) # one more for the squares
     stride       = (len(row) - beside) // column_pairs
     west         = len(row) - stride * column_pairs
-    used         = [device.multiplier_rows[j // beside] for j in range(row_pairs)]
+    rows         = device.multiplier_rows[:-(-row_pairs // beside)][::-1]
+    used         = [rows[j // beside] for j in range(row_pairs)]
     weight_rows  = {y: min((r for r in device.memory_rows if r > y), default=None) for y in used}
     for j in range(row_pairs):
         for k in range(column_pairs):
@@ -92,9 +96,10 @@ def floorplan(cells, arch, device):
     program = [name for name in blocks["DP16KD"] if name.startswith(f"{_ROWS}.")]
     program.sort(key=lambda name: _natural(name)[::-1])
     for i, name in enumerate(banks):
-        places[name] = memories.take(columns[min(i, len(columns) - 1)], beyond[0])
+        places[name] = memories.take(columns[i * len(columns) // len(banks)], beyond[0])
     for i, name in enumerate(program):
-        places[name] = memories.take(columns[max(len(columns) - len(program) + i, 0)], beyond[0])
+        places[name] = memories.take(columns[max(len(columns) - len(program) + i, 0)],
+                                     weight_rows[used[-1]])
     return places
 
 
