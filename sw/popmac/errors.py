@@ -4,6 +4,11 @@ __all__ = ["PopmacError", "ModelFormatError", "UnsupportedModelError", "Incompat
            "InputError", "DeviceError", "LinkError", "LinkTimeoutError", "ToolError"]
 
 
+def _printable(text):
+    """``text``, which may contain names from a file, on one line."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 class PopmacError(Exception):
     """Whatever popmac refuses to do, with what to do about it."""
 
@@ -18,7 +23,7 @@ class ModelFormatError(PopmacError):
     """
 
     def __init__(self, message):
-        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))
+        super().__init__(_printable(message))
 
 
 class UnsupportedModelError(PopmacError):
@@ -32,7 +37,7 @@ class UnsupportedModelError(PopmacError):
 
     def __init__(self, problems):
         self.problems = tuple(problems)
-        super().__init__("\n".join(" ".join(f"{operator}: {reason}; {remedy}".split())
+        super().__init__("\n".join(_printable(f"{operator}: {reason}; {remedy}")
                                    for operator, reason, remedy in self.problems))
 
 

@@ -56,6 +56,8 @@ _PACKAGES = {"BG256": "CABGA256", "BG381": "CABGA381", "MG285": "CSFBGA285"}
 
 
 def _ecp5_options(platform, netlist):
+    # What arrives too late is routed again, in another 1,500 rounds at most: without, the router is
+    # content when no wire is used twice.
     return ["--package", _PACKAGES[platform.package], "--speed", platform.speed,
             "--lpf", "top.lpf", "--lpf-allow-unconstrained", "--json", netlist,
             "--router", "router2", "--tmg-ripup", "--timing-allow-fail",

@@ -13,9 +13,9 @@ from ..protocol import Space
 __all__ = ["GoldenCore"]
 
 
-#: Steps of a layer that the golden machine has time and memory for; the largest layers that fit
-#: on a device take half of that.
-_MAX_STEPS = 2**22
+#: Steps of a layer that the golden machine has time and memory for. Pixels and weight words, whose
+#: product the steps are, have to fit on the device: that is 5.5 million on any target, at most.
+_MAX_STEPS = 3 * 2**21
 
 
 class GoldenCore:

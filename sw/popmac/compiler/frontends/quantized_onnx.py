@@ -24,7 +24,6 @@ from .quantized_onnx_values import Codes, Computed, Constant, Input, Real
 __all__ = ["Reading", "load_quantized_onnx", "read_quantized_onnx"]
 
 
-
 @dataclass(frozen=True, eq=False)
 class Reading:
     """What became of a file.

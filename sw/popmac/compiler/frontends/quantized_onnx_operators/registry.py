@@ -8,13 +8,13 @@ from ..quantized_onnx_values import Codes, Constant
 __all__ = ["READERS", "RefusedError", "codes_of", "number", "reader", "require", "scale_of",
            "window", "zero_of"]
 
-#: Of the scales that are accepted; the largest is its reciprocal. The runtime's float32 holds
-#: what can be made of three of them.
-SMALLEST_SCALE = 2.0**-40
-
 
 #: Functions by operator; see the package.
 READERS = {}
+
+#: Of the scales that are accepted; the largest is its reciprocal. The runtime's float32 holds
+#: what can be made of three of them.
+SMALLEST_SCALE = 2.0**-40
 
 
 class RefusedError(Exception):
