@@ -260,7 +260,7 @@ TARGETS = {config.name: config for config in [
     # The same with twice the binary engine.
     ArchConfig(name="ulx3s-85f-binary", rows=16, columns=16, lanes=8, planes=8, weight_words=1024,
                tail_words=16, activation_words=4096, program_rows=1536, receive_bytes=4096,
-               clock_hz=80_000_000, baud=3_000_000),
+               clock_hz=75_000_000, baud=3_000_000),
     # ULX3S with smaller chips: what the block RAM and the multipliers of each allow.
     ArchConfig(name="ulx3s-45f", rows=8, columns=8, lanes=4, planes=0, weight_words=2048,
                tail_words=16, activation_words=4096, program_rows=1024, receive_bytes=2048,

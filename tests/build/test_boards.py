@@ -7,6 +7,7 @@ import pytest
 
 from popmac.arch import TARGETS
 from popmac_gateware.boards.board import Board
+from popmac_gateware.boards.clock import check_clock
 from popmac_gateware.boards.platforms import BOARDS
 from popmac_gateware.build.devices import DEVICES
 from popmac_gateware.primitives.pad_pll import pad_pll_dividers
@@ -39,6 +40,11 @@ def test_constraints_are_those_of_the_platform(file, target, plan):
 
 def test_every_target_has_a_board():
     assert set(BOARDS) == set(TARGETS)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_clock_of_every_target_can_be_made(target):
+    check_clock(BOARDS[target].platform(), TARGETS[target].clock_hz)
 
 
 @pytest.mark.parametrize("target", ["ulx3s-12f", "ulx3s-25f", "ulx3s-45f", "ulx3s-85f",
