@@ -59,8 +59,9 @@ def window_request_layout(arch):
 class ActivationMemory(wiring.Component):
     """Eight banks of words, of which eight neighbouring words are read at once.
 
-    Word ``n`` is in bank ``n % 8``. A window takes its bytes from the word that it begins in and
-    from the word behind it; a rotator brings the first byte to the first lane.
+    Word ``n`` is in bank ``n % 8``. One rotator brings the words in order, for all that is made of
+    them. A window takes its bytes from the word that it begins in and from the word behind it;
+    another rotator brings the first byte to the first lane.
 
     A step of a depthwise layer takes ``tap_columns`` neighbouring words of each of two rows, which
     must be in different banks. Words that are not inside of the input are 0 then, and the even
@@ -77,7 +78,8 @@ class ActivationMemory(wiring.Component):
     padding : ``In(signed(8))``
         Constant during a layer.
     plane_words : ``In(3)``
-        Words from the word of a plane to that of the next; constant during a layer.
+        Words from the word of a plane to that of the next; constant during a layer. Those planes
+        are of use whose word is less than eight words behind the first.
     plane_bytes : ``In(rows)``
         Bytes of the words of planes to take, a cycle before these; the others are 0.
     window : ``Out(ArrayLayout(signed(8), rows))``
@@ -98,8 +100,8 @@ class ActivationMemory(wiring.Component):
     def __init__(self, arch):
         self.arch    = arch
         self.stages  = -(-exact_log2(arch.rows) // 2) # of the rotator, two bits each
-        self.latency = 2 + BlockRam.LATENCY + max(1 + self.stages, _BANK_BITS)
-        self.planes_latency = 2 + BlockRam.LATENCY + 1
+        self.planes_latency = 2 + BlockRam.LATENCY + 2
+        self.latency        = self.planes_latency + self.stages
         super().__init__({
             "write":   In(activation_write_layout(arch)),
             "request": In(window_request_layout(arch)),
@@ -153,69 +155,75 @@ class ActivationMemory(wiring.Component):
             bank_words.append(Signal(word, name=f"bank_word_{k}"))
             m.d.comb += bank_words[-1].eq(bank.read_data)
 
-        # Cycle 4: select the bank of each byte. What lies before the offset is from the word
+        # Cycle 4: bring the words in order. The first one is the requested word or, where that is
+        # odd, the word before it: all that is needed is among eight, and only so is each bit of a
+        # bank wired to four places instead of one per use.
+        early = delay(m, self.request, 1 + BlockRam.LATENCY, name="early")
+        words = [Signal(word, name=f"word_{i}", reset_less=True) for i in range(BANKS)]
+        for i in range(BANKS):
+            for group in range(0, rows, _GROUP): # each with what decides on it beside it
+                part = slice(8 * group, 8 * (group + _GROUP))
+                turn = hop(m, early.word[1:_BANK_BITS], name=f"turn_{i}_{group}")
+                m.d.sync += words[i].as_value()[part].eq(
+                    Array(bank_words[(i + 2*n) % BANKS].as_value()[part]
+                          for n in range(BANKS // 2))[turn])
+
+        # Cycle 5: select the word of each byte. What lies before the offset is from the word
         # behind the first one.
-        request  = delay(m, self.request, 1 + BlockRam.LATENCY, name="request")
-        s3_word  = request.word[:_BANK_BITS]
-        banks    = [Signal(_BANK_BITS, name=f"from_{i}", reset_less=True) for i in range(rows)]
-        m.d.sync += [banks[i].eq(request.word[:_BANK_BITS] + (i < request.offset))
-                     for i in range(rows)]
-        early    = request
-        request  = delay(m, request, 1, name="s4_request")
+        request  = delay(m, early, 1, name="request")
+        odd      = request.word[0]
         selected = Signal(word, reset_less=True)
-        for group in range(0, rows, _GROUP): # each with what decides on it beside it
-            taps = hop(m, early.taps, name=f"taps_at_{group}")
-            for i in range(group, group + _GROUP):
-                byte = Array(w[i] for w in bank_words)[banks[i]]
-                m.d.sync += selected[i].eq(Mux(taps, 0, byte))
-
-        # Likewise, the words of taps: rotate the banks until the first word comes first.
-        for row in range(2):
-            words  = bank_words
-            where  = (early.word, early.second)[row][:_BANK_BITS] # a cycle ahead of the words
-            inside = Mux(early.taps, early.inside.word_select(row, columns), 0)
-            for stage in reversed(range(_BANK_BITS)):
-                step    = 1 << stage
-                needed  = columns + step - 1 # words, for those that follow
-                rotated = []
-                for i in range(needed):
-                    following = Signal(word, name=f"tap_{row}_{i}_{stage}", reset_less=True)
-                    for group in range(0, rows, _GROUP):
-                        part   = slice(8 * group, 8 * (group + _GROUP))
-                        place  = f"{row}_{i}_{stage}_{group}"
-                        amount = hop(m, where[stage], name=f"tap_amount_{place}")
-                        moved  = Mux(amount, words[(i + step) % len(words)].as_value()[part],
-                                     words[i % len(words)].as_value()[part])
-                        if stage == 0:
-                            moved = Mux(hop(m, inside[i], name=f"tap_inside_{place}"), moved, 0)
-                        m.d.sync += following.as_value()[part].eq(moved)
-                    rotated.append(following)
-                words = rotated
-                if stage > 0:
-                    where  = delay(m, where, 1, name=f"where_{row}_{stage}")
-                    inside = delay(m, inside, 1, name=f"inside_{row}_{stage}")
-            spare = self.latency - (2 + BlockRam.LATENCY + _BANK_BITS)
-            m.d.comb += [
-                self.taps[row * columns + i].as_value().eq(
-                    delay(m, words[i].as_value(), spare, name=f"taps_{row}_{i}"))
-                for i in range(columns)]
-
-        # The words of planes: each from its bank.
-        for plane in range(self.arch.planes):
-            where   = Signal(_BANK_BITS, name=f"plane_from_{plane}", reset_less=True)
-            chosen  = Signal(8 * rows, name=f"plane_{plane}", reset_less=True)
-            nothing = Const(STORED_INVERTED, BITS).replicate(8 * rows // BITS)
-            apart  = delay(m, (self.plane_words * plane)[:_BANK_BITS], 1, name=f"apart_{plane}")
+        nothing  = Const(0, 8)
+        for i in range(rows):
+            place = Signal(2, name=f"from_{i}", reset_less=True)
             m.d.sync += [
-                where.eq(s3_word + apart),
-                chosen.eq(Array(w.as_value() for w in bank_words)[where] ^ nothing),
+                place.eq(Mux(request.taps, 3, odd + (i < request.offset))),
+                selected[i].eq(Array([*(words[n][i] for n in range(3)), nothing])[place]),
+            ]
+
+        # Likewise, the words of taps. Those of the second row are so many words behind the others
+        # that no bank has two of them.
+        choices = BANKS - 2*columns + 2
+        behind  = (request.second - (request.word & ~1) - columns)[:_BANK_BITS]
+        for row, (first, where, count) in enumerate([(0, odd, 2), (columns, behind, choices)]):
+            for i in range(columns):
+                tap = Signal(word, name=f"tap_{row}_{i}", reset_less=True)
+                for group in range(0, rows, _GROUP):
+                    part   = slice(8 * group, 8 * (group + _GROUP))
+                    amount = hop(m, where, name=f"tap_amount_{row}_{i}_{group}")
+                    inside = hop(m, request.taps & request.inside[row * columns + i],
+                                 name=f"tap_inside_{row}_{i}_{group}")
+                    chosen = Array(words[(first + i + n) % BANKS].as_value()[part]
+                                   for n in range(count))[amount]
+                    m.d.sync += tap.as_value()[part].eq(Mux(inside, chosen, 0))
+                m.d.comb += self.taps[row * columns + i].as_value().eq(
+                    delay(m, tap.as_value(), self.stages, name=f"taps_{row}_{i}"))
+
+        # The words of planes.
+        outside = Const(STORED_INVERTED, BITS).replicate(8 * rows // BITS)
+        for plane in range(self.arch.planes):
+            reach  = [n for n in range(BANKS) if n * plane < BANKS and (n or not plane)]
+            places = sorted({(n * plane + i) % BANKS for n in reach for i in range(2)})
+            where  = Signal(range(len(places)), name=f"plane_from_{plane}", reset_less=True)
+            ways   = [Signal.like(where, name=f"plane_way_{plane}_{i}", reset_less=True)
+                      for i in range(2)] # from an even word, and from an odd one
+            chosen = Signal(8 * rows, name=f"plane_{plane}", reset_less=True)
+            with m.Switch(self.plane_words):
+                for n in reach:
+                    with m.Case(n):
+                        m.d.sync += [ways[i].eq(places.index((n * plane + i) % BANKS))
+                                     for i in range(2)]
+            m.d.sync += [
+                where.eq(Mux(odd, ways[1], ways[0])),
+                chosen.eq(Array(words[place].as_value() for place in places)[where] ^ outside),
             ]
             for i in range(rows):
                 with m.If(~self.plane_bytes[i]):
-                    m.d.sync += chosen.word_select(i, 8).eq(nothing.word_select(i, 8))
+                    m.d.sync += chosen.word_select(i, 8).eq(outside.word_select(i, 8))
             m.d.comb += self.planes[plane].eq(chosen)
+        request = delay(m, request, 1, name="request_selected")
 
-        # Cycles 5 and 6: rotate by the offset, in stages; at last, pad.
+        # Cycles 6 and 7: rotate by the offset, in stages; at last, pad.
         inside = Signal(rows, reset_less=True)
         with m.If(request.taps):
             m.d.sync += inside.eq(~0)
@@ -241,6 +249,5 @@ class ActivationMemory(wiring.Component):
                         byte = Mux(inside[i], byte, padding[i // _GROUP])
                     m.d.sync += following[i].eq(byte)
             rotated = following
-        spare = self.latency - (2 + BlockRam.LATENCY + 1 + self.stages)
-        m.d.comb += self.window.eq(delay(m, rotated, spare, name="window"))
+        m.d.comb += self.window.eq(rotated)
         return m

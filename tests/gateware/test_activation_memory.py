@@ -5,6 +5,7 @@ import pytest
 
 from popmac.arch import target
 from popmac_gateware.activation_memory import ActivationMemory
+from popmac_gateware.binary_cell import STORED_INVERTED
 from popmac_sim.testbench import simulate
 
 
@@ -72,3 +73,35 @@ def test_windows_match_array(rng, rows):
     simulate(dut, testbench)
     assert [(list(window), [list(word) for word in taps])
             for window, taps in actual[dut.latency:]] == expected
+
+
+@pytest.mark.parametrize("rows, planes", [(4, 2), (8, 1), (16, 4), (16, 8)])
+@pytest.mark.parametrize("plane_words", range(8))
+def test_planes_match_array(rng, rows, planes, plane_words):
+    arch   = replace(target("tiny"), rows=rows, columns=rows, planes=planes, activation_words=64)
+    words  = rng.integers(256, size=(arch.activation_words, rows)).astype(np.uint8)
+    dut    = ActivationMemory(arch)
+    used   = np.arange(min(planes, 7 // plane_words + 1) if plane_words else 1) # whose words are in different banks
+    expected, actual = [], []
+    inverted = np.resize(np.array([STORED_INVERTED], "<u2").view(np.uint8), rows)
+
+    async def testbench(ctx):
+        for word, octets in enumerate(words.view(np.int8).tolist()):
+            ctx.set(dut.write, {"valid": 1, "word": word, "mask": 2**rows - 1, "data": octets})
+            await ctx.tick()
+        ctx.set(dut.write.valid, 0)
+        ctx.set(dut.plane_words, plane_words)
+        masks = [0] * (dut.planes_latency - 1) # of the requests that are under way
+        for cycle in range(100 + dut.planes_latency):
+            first = int(rng.integers(arch.activation_words))
+            mask  = int(rng.choice([2**rows - 1, 0, rng.integers(2**rows)]))
+            taken = np.array([mask >> i & 1 for i in range(rows)], np.uint8)
+            expected.append(words[(first + used * plane_words) % len(words)] * taken ^ inverted)
+            masks.append(mask)
+            ctx.set(dut.request, {"word": first})
+            ctx.set(dut.plane_bytes, masks.pop(0))
+            _, _, *result = await ctx.tick().sample(*dut.planes)
+            actual.append([list(result[p].to_bytes(rows, "little")) for p in used])
+
+    simulate(dut, testbench)
+    assert actual[dut.planes_latency:] == np.array(expected[:100]).tolist()

@@ -88,11 +88,12 @@ def floorplan(cells, arch, device):
         x = row[west + lane * stride * column_pairs // arch.lanes]
         place("MULT18X18D", f"{_LANES}.lane_{lane}.", multipliers, x, used[-1])
 
-    # Bytes of the same position in all banks side by side: a rotator selects from them.
+    # Bytes of the same position in all banks side by side, those of even banks and those of odd
+    # ones: rotators select from these.
     beyond  = [y for y in device.memory_rows if y not in weight_rows.values()]
     columns = [x for x, _ in device.memories(beyond[0])]
     banks   = sorted((name for name in blocks["DP16KD"] if name.startswith(f"{_MEMORY}.bank_")),
-                     key=lambda name: (_natural(name)[::-1]))
+                     key=_even_then_odd)
     program = [name for name in blocks["DP16KD"] if name.startswith(f"{_ROWS}.")]
     program.sort(key=lambda name: _natural(name)[::-1])
     for i, name in enumerate(banks):
@@ -115,6 +116,12 @@ class _Sites:
         nearest = min(self.free, key=lambda site: abs(site[0] - x) + 2*abs(site[1] - y))
         self.free.remove(nearest)
         return nearest[2]
+
+
+def _even_then_odd(name):
+    """Key that sorts blocks of banks by what they hold of a word, those of even banks first."""
+    bank, *part = _natural(name)
+    return part[::-1], bank % 2, bank
 
 
 def _natural(name):

@@ -8,12 +8,13 @@ __all__ = ["layer_change", "predict"]
 
 
 #: Cycles between the last step of a layer and the first step of the next, but for those that the
-#: step spends in the array or pair unit, and that the lanes run one behind the other.
-_MEMORY_TO_MEMORY = 30
+#: step spends from the words of a window on, in the array or pair unit, and that the lanes run one
+#: behind the other.
+_MEMORY_TO_MEMORY = 31
 
 #: Cycles in the pair unit; in the array and in the binary engine, but for the rows and for the
 #: skew of the sums.
-_PAIR, _ARRAY, _BINARY = 10, 7, 3
+_PAIR, _ARRAY, _BINARY = 8, 5, 3
 
 #: Cycles until the descriptor of the first layer of a run is there, and further ones until its
 #: first parameters are, but for one per two channels.
@@ -31,6 +32,8 @@ def layer_change(unit, arch):
     array = arch.rows // 2 + (arch.phases - 1) * skew
     way   = {isa.Unit.ARRAY: _ARRAY + array, isa.Unit.DEPTHWISE: _ARRAY + array,
              isa.Unit.BINARY: _BINARY + array}.get(unit, _PAIR)
+    if unit != isa.Unit.BINARY: # a rotator, two bits of the offset per cycle
+        way += -(-(arch.rows - 1).bit_length() // 2)
     return _MEMORY_TO_MEMORY + way + skew
 
 
