@@ -72,7 +72,7 @@ class Accelerator(wiring.Component):
         m.submodules.program     = program     = ProgramMemory(arch, readers=3, writers=2)
         m.submodules.host_port   = host_port   = HostPort(arch)
 
-        to_planes = AddressGenerator.LATENCY + memory.planes_latency
+        to_words  = AddressGenerator.LATENCY + memory.words_latency
         to_window = AddressGenerator.LATENCY + memory.latency
         to_start  = to_window + array.latency + requantizer.lead
         most_bits = plane_bits_log2(arch)
@@ -157,11 +157,17 @@ class Accelerator(wiring.Component):
             host_port.window_data.eq(memory.window.as_value()),
             host_port.busy.eq(sequencer.busy),
         ]
-        binary = Signal()
-        m.d.sync += binary.eq(layer.unit == isa.Unit.BINARY)
-        weight = delay(m, addresses.weight, memory.planes_latency - array.ADDRESS_LEAD,
+        binary    = Signal()
+        depthwise = Signal()
+        by_words  = Signal() # steps take words as they are in memory, for which none is rotated
+        m.d.sync += [
+            binary.eq(layer.unit == isa.Unit.BINARY),
+            depthwise.eq(layer.unit == isa.Unit.DEPTHWISE),
+            by_words.eq((layer.unit == isa.Unit.BINARY) | (layer.unit == isa.Unit.DEPTHWISE)),
+        ]
+        weight = delay(m, addresses.weight, memory.words_latency - array.ADDRESS_LEAD,
                        name="weight")
-        weight = Mux(binary, weight, delay(m, weight, to_window - to_planes, name="weight_array"))
+        weight = Mux(by_words, weight, delay(m, weight, to_window - to_words, name="weight_array"))
         m.d.comb += [
             array.address.word.eq(weight),
             array.address.tail.eq(weight >> exact_log2(arch.weight_words)),
@@ -169,17 +175,20 @@ class Accelerator(wiring.Component):
         ]
 
         # From windows to results.
-        early = delay(m, issue, to_planes - 2, name="step_early")
+        early = delay(m, issue, to_words - 2, name="step_early")
         plane_bytes = Signal(arch.word_bytes, reset_less=True)
         m.d.sync += plane_bytes.eq(Cat((early.goes_on[0] & ~layer.tail_always)
                                        | (i < layer.tail_bytes) for i in range(arch.word_bytes)))
-        early = delay(m, early, 2, name="step_binary")
-        step  = delay(m, early, to_window - to_planes, name="step")
+        early = delay(m, early, 2, name="step_words")
+        step  = delay(m, early, to_window - to_words, name="step")
+        for i in range(arch.rows): # the padding that is due instead of taps
+            due = memory.outside[i // 2] if i % 2 == 0 and i // 2 < 2 * arch.tap_columns else 0
+            m.d.comb += array.step.window[i].eq(
+                Mux(depthwise, Mux(due, layer.padding, 0), memory.window[i]))
         m.d.comb += [
-            array.step.window.eq(memory.window),
             array.step.taps.eq(memory.taps),
-            array.step.valid.eq(Mux(binary, early.valid, step.valid)),
-            array.step.first.eq(Mux(binary, early.first, step.first)),
+            array.step.valid.eq(Mux(by_words, early.valid, step.valid)),
+            array.step.first.eq(Mux(by_words, early.first, step.first)),
             array.step.double.eq(early.double),
             array.step.last.eq(early.last),
             array.binary.eq(binary),
@@ -197,8 +206,8 @@ class Accelerator(wiring.Component):
         done = Signal(done_layout(arch))
         m.d.comb += [done.valid.eq(early.valid & early.last), done.tag.eq(early.tag)]
         late = delay(m, done, array.binary_latency + requantizer.lead - 1, name="done_binary")
-        done = delay(m, late, to_window + array.latency - to_planes - array.binary_latency,
-                     name="done")
+        done_words = delay(m, late, array.latency - array.binary_latency, name="done_words")
+        done_array = delay(m, done_words, to_window - to_words, name="done_array")
 
         # Of planes that are bits, the sum of a pixel is there when that of its last one is.
         done_binary = Signal.like(done)
@@ -216,7 +225,8 @@ class Accelerator(wiring.Component):
             requantizer.elementwise.eq(~on_array),
             requantizer.pair.eq(~on_array & (layer.unit != isa.Unit.PRODUCT)),
             requantizer.start.eq(Mux(requantizer.elementwise, pair_unit.done,
-                                      Mux(binary, done_binary, done))),
+                                      Mux(binary, done_binary,
+                                          Mux(depthwise, done_words, done_array)))),
         ]
         m.d.comb += [
             requantizer.sums.eq(array.sums),

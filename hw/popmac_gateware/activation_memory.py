@@ -64,8 +64,7 @@ class ActivationMemory(wiring.Component):
     another rotator brings the first byte to the first lane.
 
     A step of a depthwise layer takes ``tap_columns`` neighbouring words of each of two rows, which
-    must be in different banks. Words that are not inside of the input are 0 then, and the even
-    lanes of the window hold the padding that is due instead, one lane per word.
+    must be in different banks.
 
     Parameters
     ----------
@@ -84,13 +83,16 @@ class ActivationMemory(wiring.Component):
         Bytes of the words of planes to take, a cycle before these; the others are 0.
     window : ``Out(ArrayLayout(signed(8), rows))``
     taps : ``Out(taps_layout(arch))``
+        Words that are not inside of the input are 0.
+    outside : ``Out(2 * tap_columns)``
+        Words of taps that are not inside, for which padding is due.
     planes : ``Out(planes_layout(arch))``
         As :class:`BinaryCell` wants them.
 
     Timing
     ------
-    ``window`` and ``taps`` follow ``request`` by :attr:`latency` cycles, ``planes`` by
-    :attr:`planes_latency`, which is less; one window per cycle. A request sees what was written
+    ``window`` follows ``request`` by :attr:`latency` cycles, ``taps``, ``outside`` and ``planes``
+    by :attr:`words_latency`, which is less; one window per cycle. A request sees what was written
     :attr:`WRITE_TO_REQUEST` cycles before it or earlier, and must not ask for what is written in
     the cycle after that.
     """
@@ -100,8 +102,8 @@ class ActivationMemory(wiring.Component):
     def __init__(self, arch):
         self.arch    = arch
         self.stages  = -(-exact_log2(arch.rows) // 2) # of the rotator, two bits each
-        self.planes_latency = 2 + BlockRam.LATENCY + 2
-        self.latency        = self.planes_latency + self.stages
+        self.words_latency = 2 + BlockRam.LATENCY + 2
+        self.latency       = self.words_latency + self.stages
         super().__init__({
             "write":   In(activation_write_layout(arch)),
             "request": In(window_request_layout(arch)),
@@ -111,6 +113,7 @@ class ActivationMemory(wiring.Component):
             "planes":  Out(planes_layout(arch)),
             "window":  Out(data.ArrayLayout(signed(8), arch.rows)),
             "taps":    Out(taps_layout(arch)),
+            "outside": Out(2 * arch.tap_columns),
         })
 
     def elaborate(self, platform):
@@ -173,12 +176,11 @@ class ActivationMemory(wiring.Component):
         request  = delay(m, early, 1, name="request")
         odd      = request.word[0]
         selected = Signal(word, reset_less=True)
-        nothing  = Const(0, 8)
         for i in range(rows):
-            place = Signal(2, name=f"from_{i}", reset_less=True)
+            place = Signal(range(3), name=f"from_{i}", reset_less=True)
             m.d.sync += [
-                place.eq(Mux(request.taps, 3, odd + (i < request.offset))),
-                selected[i].eq(Array([*(words[n][i] for n in range(3)), nothing])[place]),
+                place.eq(odd + (i < request.offset)),
+                selected[i].eq(Array(words[n][i] for n in range(3))[place]),
             ]
 
         # Likewise, the words of taps. Those of the second row are so many words behind the others
@@ -196,8 +198,8 @@ class ActivationMemory(wiring.Component):
                     chosen = Array(words[(first + i + n) % BANKS].as_value()[part]
                                    for n in range(count))[amount]
                     m.d.sync += tap.as_value()[part].eq(Mux(inside, chosen, 0))
-                m.d.comb += self.taps[row * columns + i].as_value().eq(
-                    delay(m, tap.as_value(), self.stages, name=f"taps_{row}_{i}"))
+                m.d.comb += self.taps[row * columns + i].eq(tap)
+        m.d.comb += self.outside.eq(~delay(m, request.inside, 2, name="inside_taps"))
 
         # The words of planes.
         outside = Const(STORED_INVERTED, BITS).replicate(8 * rows // BITS)
@@ -225,13 +227,7 @@ class ActivationMemory(wiring.Component):
 
         # Cycles 6 and 7: rotate by the offset, in stages; at last, pad.
         inside = Signal(rows, reset_less=True)
-        with m.If(request.taps):
-            m.d.sync += inside.eq(~0)
-            for word_index in range(2 * columns):
-                m.d.sync += inside[2 * word_index].eq(request.inside[word_index])
-        with m.Else():
-            m.d.sync += inside.eq(Cat((i >= request.begin) & (i < request.end)
-                                      for i in range(rows)))
+        m.d.sync += inside.eq(Cat((i >= request.begin) & (i < request.end) for i in range(rows)))
         inside  = delay(m, inside, self.stages - 1, name="inside")
         rotated = selected
         offset  = request.offset

@@ -8,6 +8,7 @@ from popmac.arch import TARGETS
 from popmac_gateware.boards.platforms import BOARDS
 from popmac_gateware.build.devices import DEVICES
 from popmac_gateware.build.floorplan import floorplan
+from popmac_gateware.build.screens import screens
 
 
 #: Targets with an array, whose blocks need places.
@@ -94,3 +95,21 @@ def test_devices_have_as_many_sites_as_the_data_sheet_says(name, ebr, dsp):
     device = DEVICES[name]
     assert sum(len(device.memories(y)) for y in device.memory_rows) == ebr
     assert sum(len(device.multipliers(y)) for y in device.multiplier_rows) == dsp
+
+
+def test_screens_are_where_no_block_is():
+    arch   = TARGETS["ulx3s-85f"]
+    device = device_of(arch)
+    places = floorplan(cells_of(arch), arch, device)
+    cells  = screens(places, arch, device)
+    sites  = [cell["attributes"]["BEL"] for cell in cells.values()]
+    assert len(set(sites)) == len(sites) > 1000
+    rows   = {int(re.search(r"/Y(\d+)/", site)[1]) for site in sites}
+    assert not rows & {*device.multiplier_rows, *device.memory_rows} and max(rows) < 94
+    assert not any(connection for cell in cells.values()
+                   for connection in cell["connections"].values())
+
+
+def test_chips_with_room_have_no_screens():
+    arch = TARGETS["ulx3s-45f"]
+    assert screens(floorplan(cells_of(arch), arch, device_of(arch)), arch, device_of(arch)) == {}

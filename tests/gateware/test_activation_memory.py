@@ -28,7 +28,7 @@ def test_windows_match_array(rng, rows):
         inside     = (lanes >= begin) & (lanes < end)
         return {"word": address // rows, "offset": address % rows, "begin": begin, "end": end,
                 "inside": int(rng.integers(2**(2 * columns)))}, \
-            np.where(inside, window, padding), np.zeros((2 * columns, rows))
+            np.where(inside, window, padding), np.zeros((2 * columns, rows)), None
 
     def random_taps(address):
         first  = address // rows
@@ -36,11 +36,9 @@ def test_windows_match_array(rng, rows):
         second = (first + apart) % arch.activation_words
         inside = rng.random(2 * columns) < 0.7
         chosen = words[(np.add.outer([first, second], np.arange(columns)) % len(words)).ravel()]
-        window = np.zeros(rows)
-        window[:4 * columns:2] = np.where(inside, 0, padding)
         return {"word": first, "second": second, "taps": 1,
                 "inside": int(inside @ (1 << np.arange(2 * columns)))}, \
-            window, np.where(inside[:, None], chosen, 0)
+            None, np.where(inside[:, None], chosen, 0), ~inside
 
     async def testbench(ctx):
         for word, octets in enumerate(words.tolist()):
@@ -61,18 +59,24 @@ def test_windows_match_array(rng, rows):
                 chosen = [i for i in range(rows) if mask >> i & 1]
                 words[word, chosen] = octets[chosen]
             address = int(rng.choice([0, size - rows, rng.integers(size), word * rows]))
-            last, window, taps = (random_taps if rng.random() < 0.5 else random_window)(address)
+            last, *due = (random_taps if rng.random() < 0.5 else random_window)(address)
             ctx.set(dut.request, last)
-            expected.append((window.tolist(), taps.tolist()))
-            _, _, *result = await ctx.tick().sample(dut.window, dut.taps)
-            actual.append(result)
+            expected.append(due)
+            actual.append(await sampled(ctx))
         for _ in range(dut.latency):
-            _, _, *result = await ctx.tick().sample(dut.window, dut.taps)
-            actual.append(result)
+            actual.append(await sampled(ctx))
+
+    async def sampled(ctx):
+        _, _, window, taps, outside = await ctx.tick().sample(dut.window, dut.taps, dut.outside)
+        return list(window), [list(word) for word in taps], outside
 
     simulate(dut, testbench)
-    assert [(list(window), [list(word) for word in taps])
-            for window, taps in actual[dut.latency:]] == expected
+    for cycle, (window, taps, outside) in enumerate(expected):
+        if window is not None:
+            assert actual[cycle + dut.latency][0] == window.tolist()
+        assert actual[cycle + dut.words_latency][1] == taps.tolist()
+        if outside is not None:
+            assert actual[cycle + dut.words_latency][2] == outside @ (1 << np.arange(2 * columns))
 
 
 @pytest.mark.parametrize("rows, planes", [(4, 2), (8, 1), (16, 4), (16, 8)])
@@ -81,7 +85,8 @@ def test_planes_match_array(rng, rows, planes, plane_words):
     arch   = replace(target("tiny"), rows=rows, columns=rows, planes=planes, activation_words=64)
     words  = rng.integers(256, size=(arch.activation_words, rows)).astype(np.uint8)
     dut    = ActivationMemory(arch)
-    used   = np.arange(min(planes, 7 // plane_words + 1) if plane_words else 1) # whose words are in different banks
+    # Planes whose words are in different banks.
+    used   = np.arange(min(planes, 7 // plane_words + 1) if plane_words else 1)
     expected, actual = [], []
     inverted = np.resize(np.array([STORED_INVERTED], "<u2").view(np.uint8), rows)
 
@@ -91,8 +96,8 @@ def test_planes_match_array(rng, rows, planes, plane_words):
             await ctx.tick()
         ctx.set(dut.write.valid, 0)
         ctx.set(dut.plane_words, plane_words)
-        masks = [0] * (dut.planes_latency - 1) # of the requests that are under way
-        for cycle in range(100 + dut.planes_latency):
+        masks = [0] * (dut.words_latency - 1) # of the requests that are under way
+        for cycle in range(100 + dut.words_latency):
             first = int(rng.integers(arch.activation_words))
             mask  = int(rng.choice([2**rows - 1, 0, rng.integers(2**rows)]))
             taken = np.array([mask >> i & 1 for i in range(rows)], np.uint8)
@@ -104,4 +109,4 @@ def test_planes_match_array(rng, rows, planes, plane_words):
             actual.append([list(result[p].to_bytes(rows, "little")) for p in used])
 
     simulate(dut, testbench)
-    assert actual[dut.planes_latency:] == np.array(expected[:100]).tolist()
+    assert actual[dut.words_latency:] == np.array(expected[:100]).tolist()

@@ -96,8 +96,9 @@ def floorplan(cells, arch, device):
                      key=_even_then_odd)
     program = [name for name in blocks["DP16KD"] if name.startswith(f"{_ROWS}.")]
     program.sort(key=lambda name: _natural(name)[::-1])
+    spread  = len(columns) - len(columns) // 6 # what is at the east end has wires on one side only
     for i, name in enumerate(banks):
-        places[name] = memories.take(columns[i * len(columns) // len(banks)], beyond[0])
+        places[name] = memories.take(columns[i * spread // len(banks)], beyond[0])
     for i, name in enumerate(program):
         places[name] = memories.take(columns[max(len(columns) - len(program) + i, 0)],
                                      weight_rows[used[-1]])

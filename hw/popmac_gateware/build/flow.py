@@ -23,6 +23,7 @@ from .families import family
 from .floorplan import floorplan
 from .picture import write_picture
 from .report import clock_mhz, critical_paths, late_registers, resources
+from .screens import screens
 from .stages import Stage
 
 
@@ -97,10 +98,11 @@ def build(arch, folder, *, tools, seeds=1, progress=lambda stage: None):
     def place_blocks():
         netlist = json.loads((folder / "netlist.json").read_text())
         cells   = netlist["modules"]["top"]["cells"]
-        for name, site in floorplan({name: cell["type"] for name, cell in cells.items()},
-                                    arch, device).items():
+        places  = floorplan({name: cell["type"] for name, cell in cells.items()}, arch, device)
+        for name, site in places.items():
             cells[name]["attributes"]["BEL"] = site
         fold_zeros(cells)
+        cells.update(screens(places, arch, device))
         (folder / "floorplan.json").write_text(json.dumps(netlist))
 
     run("elaborate", elaborate, outputs=["top.il", chips.constraints],

@@ -32,7 +32,7 @@ def layer_change(unit, arch):
     array = arch.rows // 2 + (arch.phases - 1) * skew
     way   = {isa.Unit.ARRAY: _ARRAY + array, isa.Unit.DEPTHWISE: _ARRAY + array,
              isa.Unit.BINARY: _BINARY + array}.get(unit, _PAIR)
-    if unit != isa.Unit.BINARY: # a rotator, two bits of the offset per cycle
+    if unit not in (isa.Unit.BINARY, isa.Unit.DEPTHWISE): # two bits of the offset per cycle
         way += -(-(arch.rows - 1).bit_length() // 2)
     return _MEMORY_TO_MEMORY + way + skew
 
