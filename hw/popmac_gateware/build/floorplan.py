@@ -21,7 +21,7 @@ def floorplan(cells, arch, device):
     ::
 
         row of multipliers    tile 6,0  tile 7,0            |  ... and the multipliers of the lanes,
-        row of memories       the weights of each beside its multipliers; program in the east
+        row of memories       the weights of each beside its multipliers; program between
            ...
         row of multipliers    tile 0,0  tile 1,0  tile 2,0  |  tile 0,1  tile 1,1  tile 2,1  | ...
         row of memories       weights
@@ -99,8 +99,8 @@ def floorplan(cells, arch, device):
     spread  = len(columns) - len(columns) // 6 # what is at the east end has wires on one side only
     for i, name in enumerate(banks):
         places[name] = memories.take(columns[i * spread // len(banks)], beyond[0])
-    for i, name in enumerate(program):
-        places[name] = memories.take(columns[max(len(columns) - len(program) + i, 0)],
+    for i, name in enumerate(reversed(program)): # what is left over is in the west
+        places[name] = memories.take(columns[-1 - i * len(columns) // len(program)],
                                      weight_rows[used[-1]])
     return places
 
