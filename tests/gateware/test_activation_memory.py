@@ -97,7 +97,7 @@ def test_planes_match_array(rng, rows, planes, plane_words):
         ctx.set(dut.write.valid, 0)
         ctx.set(dut.plane_words, plane_words)
         masks = [0] * (dut.words_latency - 1) # of the requests that are under way
-        for cycle in range(100 + dut.words_latency):
+        for _ in range(100 + dut.words_latency):
             first = int(rng.integers(arch.activation_words))
             mask  = int(rng.choice([2**rows - 1, 0, rng.integers(2**rows)]))
             taken = np.array([mask >> i & 1 for i in range(rows)], np.uint8)
