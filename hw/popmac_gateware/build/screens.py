@@ -18,8 +18,8 @@ _ROWS = 11
 def screens(places, arch, device):
     """Lookup tables that do nothing, in half of the places behind the activation memory.
 
-    What selects words from the banks has three wires for two lookup tables. The placer, which
-    counts places only, fills these until the router finds no way in.
+    What selects words from the banks has more inputs than other logic. The placer, which counts
+    places and not wires, packs it until the router finds no way in.
 
     Parameters
     ----------
