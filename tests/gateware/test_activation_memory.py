@@ -40,6 +40,10 @@ def test_windows_match_array(rng, rows):
                 "inside": int(inside @ (1 << np.arange(2 * columns)))}, \
             None, np.where(inside[:, None], chosen, 0), ~inside
 
+    async def sampled(ctx):
+        _, _, window, taps, outside = await ctx.tick().sample(dut.window, dut.taps, dut.outside)
+        return list(window), [list(word) for word in taps], outside
+
     async def testbench(ctx):
         for word, octets in enumerate(words.tolist()):
             ctx.set(dut.write, {"valid": 1, "word": word, "mask": 2**rows - 1, "data": octets})
@@ -65,10 +69,6 @@ def test_windows_match_array(rng, rows):
             actual.append(await sampled(ctx))
         for _ in range(dut.latency):
             actual.append(await sampled(ctx))
-
-    async def sampled(ctx):
-        _, _, window, taps, outside = await ctx.tick().sample(dut.window, dut.taps, dut.outside)
-        return list(window), [list(word) for word in taps], outside
 
     simulate(dut, testbench)
     for cycle, (window, taps, outside) in enumerate(expected):
