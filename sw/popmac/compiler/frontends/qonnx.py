@@ -7,13 +7,22 @@ the code changes are the thresholds. Nothing is derived from formulas, so that n
 Two dialects load: those of FINN's model zoo, and what Brevitas exports.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from ...errors import ModelFormatError, UnsupportedModelError
 from ...graph import Graph, Node, Tensor
 from .onnx_runtime import OnnxOperators, import_onnx
+from .qonnx_thresholds import (
+    check_exact,
+    input_thresholds,
+    quantiser_levels,
+    reach,
+    sum_thresholds,
+    weight_codes,
+)
+from .qonnx_values import REMEDY, Codes, Constant, Real, Refused, Sums
 
 
 __all__ = ["load_qonnx"]
@@ -26,62 +35,7 @@ QUANTISERS  = {"BipolarQuant", "MultiThreshold", "Quant", "Sign"}
 LINEAR      = {"Conv", "Gemm", "MatMul"}
 SHAPES      = {"Flatten", "Reshape", "Squeeze", "Unsqueeze"}
 
-MAX_REACHABLE = 1 << 22 # sums times channels that are evaluated at once
-
-# Sums of float32 numbers are exact while they stay below.
-_EXACT = 2**24
-
-
-class _Refused(Exception):
-    """A node cannot be loaded: reason and remedy."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Constant:
-    """Known values; ``scale`` is that of the quantiser that they come from, if any."""
-    values: np.ndarray
-    scale:  np.ndarray | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class _Codes:
-    """Values that a tensor of the graph has the codes of.
-
-    ``shape`` is the shape in the file; images are (1, channels, height, width) there and
-    (1, height, width, channels) in the graph. ``order`` is where in the flat graph tensor the
-    elements of a flat file tensor are, ``None`` if in their places.
-    """
-    tensor: Tensor
-    shape:  tuple
-    levels: tuple
-    order:  np.ndarray | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class _Sums:
-    """Integer sums times ``scale``, on which ``nodes`` have been applied.
-
-    ``low``, ``high`` and ``step`` say which sums can occur.
-    """
-    node:   Node       # op without its kind
-    x:      _Codes
-    kernel: np.ndarray # (output channel, ...)
-    scale:  np.ndarray # (output channels,)
-    shape:  tuple
-    low:    np.ndarray
-    high:   np.ndarray
-    step:   int
-    source: str        # tensor in the file
-    nodes:  tuple = ()
-
-
-@dataclass(frozen=True, eq=False)
-class _Real:
-    """An input of the model, on which ``nodes`` have been applied."""
-    tensor: Tensor
-    shape:  tuple
-    source: str
-    nodes:  tuple = ()
+MAX_TABLE = 1 << 22 # sums times channels that an output's table may have
 
 
 def load_qonnx(model, name):
@@ -128,7 +82,7 @@ class _Loader:
         known  = set()
         try:
             for tensor in graph.initializer:
-                self.values[tensor.name] = _Constant(self.onnx.numpy_helper.to_array(tensor))
+                self.values[tensor.name] = Constant(self.onnx.numpy_helper.to_array(tensor))
                 known.add(tensor.name)
         except (ValueError, TypeError, IndexError) as error:
             raise ModelFormatError(f"{self.name}: values of {tensor.name!r} are damaged: {error}") \
@@ -146,14 +100,14 @@ class _Loader:
                         raise ModelFormatError(f"{self.name}: {label} reads tensor {missing!r} "
                                                "before it is computed")
                 self._node(node, label)
-            except _Refused as error:
+            except Refused as error:
                 self.problems.append((label, *error.args))
                 self.values.update((output, None) for output in node.output)
         outputs = []
         for item in graph.output if not self.problems else ():
             try:
                 outputs.append(self._output(item.name))
-            except _Refused as error:
+            except Refused as error:
                 self.problems.append((item.name, *error.args))
         if self.problems:
             raise UnsupportedModelError(self.problems)
@@ -194,10 +148,10 @@ class _Loader:
         if datatype in codes and self._is_linear(item.name):
             levels, zero = codes[datatype]
             tensor = self._coded(item.name, shape, 1, zero)
-            self.values[item.name] = self._image(_Codes(tensor, shape, tuple(levels)))
+            self.values[item.name] = self._image(Codes(tensor, shape, tuple(levels)))
         else:
             tensor = self._tensor(item.name, shape, "float32")
-            self.values[item.name] = _Real(tensor, shape, item.name)
+            self.values[item.name] = Real(tensor, shape, item.name)
 
     def _is_linear(self, name):
         """Whether linear operators read a tensor as it is."""
@@ -229,15 +183,15 @@ class _Loader:
         if any(value is None for value in inputs):
             self.values.update((name, None) for name in node.output) # was refused before
             return
-        if node.op_type == "Shape" and not isinstance(inputs[0], _Constant):
+        if node.op_type == "Shape" and not isinstance(inputs[0], Constant):
             shape = np.array(inputs[0].shape, np.int64)
-            self.values[node.output[0]] = _Constant(shape)
+            self.values[node.output[0]] = Constant(shape)
             return
-        if all(isinstance(value, _Constant) for value in inputs):
+        if all(isinstance(value, Constant) for value in inputs):
             self._fold(node, inputs)
             return
         if len(node.output) > 1 and node.op_type not in ("BatchNormalization", "Dropout"):
-            raise _Refused(f"{node.op_type} has several outputs", _REMEDY)
+            raise Refused(f"{node.op_type} has several outputs", REMEDY)
         x = inputs[0]
         if node.op_type in LINEAR:
             result = self._linear(node, label)
@@ -245,12 +199,12 @@ class _Loader:
             result = self._reshape(node, x)
         elif node.op_type == "MaxPool":
             result = self._max_pool(node, label, x)
-        elif node.op_type in QUANTISERS and not isinstance(x, _Codes):
+        elif node.op_type in QUANTISERS and not isinstance(x, Codes):
             result = self._quantise(node, label, x)
         elif node.op_type in ELEMENTWISE:
             result = self._elementwise(node, x)
         else:
-            raise _Refused(f"popmac has no {node.op_type} between quantisers", _REMEDY)
+            raise Refused(f"popmac has no {node.op_type} between quantisers", REMEDY)
         self.values[node.output[0]] = result
 
     def _fold(self, node, inputs):
@@ -266,18 +220,18 @@ class _Loader:
         if scale is not None and scale.size > 1 and node.op_type != "Identity":
             scale = None if node.op_type in ("Transpose", "Reshape") else scale
         for name in node.output:
-            self.values[name] = _Constant(values[name], scale)
+            self.values[name] = Constant(values[name], scale)
 
     def _evaluate(self, nodes, values):
         try:
             return self.operators.run(nodes, values)
         except Exception as error: # whatever the runtime raises
             text = str(error).splitlines()[0][:200]
-            raise _Refused(f"the runtime cannot compute it: {text}", "check the model") from None
+            raise Refused(f"the runtime cannot compute it: {text}", "check the model") from None
 
     def _constants_of(self, nodes):
         return {name: self.values[name].values for node in nodes for name in node.input
-                if isinstance(self.values.get(name), _Constant)}
+                if isinstance(self.values.get(name), Constant)}
 
     def _attributes(self, node):
         return {a.name: self.onnx.helper.get_attribute_value(a) for a in node.attribute}
@@ -286,18 +240,18 @@ class _Loader:
 
     def _linear(self, node, label):
         x, weights, *bias = (self.values[name] for name in node.input if name)
-        if not isinstance(x, _Codes):
-            raise _Refused(f"the input of {node.op_type} is not quantised",
-                           "put a quantiser in front of it")
-        if not isinstance(weights, _Constant):
-            raise _Refused("both operands are computed", "use constant weights")
+        if not isinstance(x, Codes):
+            raise Refused(f"the input of {node.op_type} is not quantised",
+                          "put a quantiser in front of it")
+        if not isinstance(weights, Constant):
+            raise Refused("both operands are computed", "use constant weights")
         attrs  = self._attributes(node)
         values = weights.values
         if node.op_type == "Conv":
             if attrs.get("group", 1) != 1 or values.ndim != 4 \
                     or attrs.get("auto_pad", b"NOTSET") != b"NOTSET":
-                raise _Refused("grouped, one-dimensional and automatically padded convolutions of "
-                               "few bits are not supported", _REMEDY)
+                raise Refused("grouped, one-dimensional and automatically padded convolutions of "
+                              "few bits are not supported", REMEDY)
             kernel  = values.transpose(0, 2, 3, 1)
             top, left, bottom, right = attrs.get("pads", [0, 0, 0, 0])
             options = {"strides": tuple(attrs.get("strides", [1, 1])),
@@ -310,10 +264,10 @@ class _Loader:
             op      = "Conv2D"
         else:
             if node.op_type == "Gemm" and (attrs.get("alpha", 1.0) != 1 or attrs.get("transA", 0)):
-                raise _Refused("Gemm with alpha or transA is not supported", _REMEDY)
+                raise Refused("Gemm with alpha or transA is not supported", REMEDY)
             if values.ndim != 2 or len(x.shape) != 2:
-                raise _Refused(f"{node.op_type} of tensors with {len(x.shape)} and {values.ndim} "
-                               "axes is not supported", "flatten them")
+                raise Refused(f"{node.op_type} of tensors with {len(x.shape)} and {values.ndim} "
+                              "axes is not supported", "flatten them")
             kernel  = values if attrs.get("transB", 0) else values.T
             if x.order is not None:
                 moved = np.empty_like(kernel)
@@ -321,42 +275,17 @@ class _Loader:
                 kernel = moved
             options, op = {}, "FullyConnected"
             shape   = (1, len(kernel))
-        kernel, scale = self._integers(kernel, weights.scale)
-        low, high, step = _reach(x, kernel, padded=op == "Conv2D" and
-                                 any(map(any, options["padding"])))
-        inexact = float(x.tensor.scale[0]) * scale
-        mantissa, _ = np.frexp(inexact)
-        whole   = np.abs(mantissa * 2**24)
-        odd     = whole / (whole.astype(np.int64) & -whole.astype(np.int64))
-        if np.any(odd * np.maximum(np.abs(low), np.abs(high)) >= _EXACT):
-            raise _Refused("the runtime's sums of these scales are rounded, in an order that only "
-                           "it knows", "use scales that are powers of two")
-        sums = _Sums(Node(op=op, name=label, inputs=(), outputs=(), attrs=options), x, kernel,
-                     scale * x.tensor.scale[0], shape, low, high, step, node.output[0])
+        kernel, scale = weight_codes(kernel, weights.scale)
+        low, high, step = reach(x, kernel, padded=op == "Conv2D" and
+                                any(map(any, options["padding"])))
+        check_exact(float(x.tensor.scale[0]) * scale, low, high)
+        sums = Sums(Node(op=op, name=label, inputs=(), outputs=(), attrs=options), x, kernel,
+                    scale * x.tensor.scale[0], shape, low, high, step, node.output[0])
         if bias:
             # The same operator without its products adds the bias just so.
-            raise _Refused("a bias on integer sums is not supported",
-                           "export the bias as a part of batch normalisation")
+            raise Refused("a bias on integer sums is not supported",
+                          "export the bias as a part of batch normalisation")
         return sums
-
-    def _integers(self, kernel, scale):
-        """Weights as integers, and their scale per output channel."""
-        count = len(kernel)
-        if scale is None or scale.size != 1:
-            flat   = np.abs(kernel.reshape(count, -1))
-            least  = np.where(flat > 0, flat, np.inf).min(axis=1)
-            scale  = np.where(np.isfinite(least), least, 1)
-            if np.all(kernel == np.rint(kernel)) and np.all(np.abs(kernel) <= 128):
-                scale = np.ones(count)
-        scale = np.broadcast_to(np.asarray(scale, np.float64).reshape(-1), (count,))
-        if not np.all(scale > 0):
-            raise _Refused("the scale of the weights is not positive", "quantise them again")
-        codes = np.rint(kernel / scale.reshape(-1, *[1] * (kernel.ndim - 1)))
-        back  = (codes * scale.reshape(-1, *[1] * (kernel.ndim - 1))).astype(np.float32)
-        if not np.array_equal(back, kernel.astype(np.float32)) or np.any(np.abs(codes) > 127):
-            raise _Refused("the weights are not quantised to 8 bits or fewer",
-                           "put a quantiser behind them")
-        return codes.astype(np.int64), scale
 
     # Shapes and pools.
 
@@ -364,20 +293,20 @@ class _Loader:
         probe = np.arange(np.prod(x.shape)).reshape(x.shape).astype(np.float32)
         moved = self._evaluate([node], {**self._constants_of([node]), node.input[0]: probe})
         shape = moved[node.output[0]].shape
-        if isinstance(x, _Real):
+        if isinstance(x, Real):
             if x.nodes:
-                raise _Refused("an input is reshaped behind arithmetic", "reshape it first")
+                raise Refused("an input is reshaped behind arithmetic", "reshape it first")
             if shape == x.shape:
                 return x
             tensor = self._tensor(node.output[0], shape, "float32")
             self._add("Reshape", node.output[0], [x.tensor], tensor, shape=shape)
-            return _Real(tensor, shape, node.output[0])
-        if isinstance(x, _Sums):
-            raise _Refused("sums are reshaped before they are quantised", "reshape codes")
+            return Real(tensor, shape, node.output[0])
+        if isinstance(x, Sums):
+            raise Refused("sums are reshaped before they are quantised", "reshape codes")
         if shape == x.shape:
             return x
         if len(shape) != 2 or shape[0] != 1:
-            raise _Refused(f"codes of shape {x.shape} become {shape}", "flatten them, or do not")
+            raise Refused(f"codes of shape {x.shape} become {shape}", "flatten them, or do not")
         order, name = None, node.output[0]
         if len(x.shape) == 4 and x.shape[1] > 1 and x.shape[2:] != (1, 1):
             _, channels, height, width = x.shape
@@ -390,11 +319,11 @@ class _Loader:
 
     def _max_pool(self, node, label, x):
         attrs = self._attributes(node)
-        if not isinstance(x, _Codes) or len(x.shape) != 4 or attrs.get("ceil_mode", 0) \
+        if not isinstance(x, Codes) or len(x.shape) != 4 or attrs.get("ceil_mode", 0) \
                 or any(d != 1 for d in attrs.get("dilations", [1, 1])) \
                 or attrs.get("auto_pad", b"NOTSET") != b"NOTSET":
-            raise _Refused("only images of codes are pooled, without dilation and rounding up",
-                           "quantise before the pool")
+            raise Refused("only images of codes are pooled, without dilation and rounding up",
+                          "quantise before the pool")
         kernel  = tuple(attrs["kernel_shape"])
         strides = tuple(attrs.get("strides", [1] * len(kernel)))
         top, left, bottom, right = attrs.get("pads", [0, 0, 0, 0])
@@ -408,56 +337,19 @@ class _Loader:
         return replace(x, tensor=tensor, shape=shape)
 
     def _elementwise(self, node, x):
-        if isinstance(x, _Codes):
+        if isinstance(x, Codes):
             if node.op_type in ("Identity", "Dropout", "Cast"):
                 return x
-            raise _Refused(f"{node.op_type} of codes before the next linear operator",
-                           "fold it into the quantiser's scale")
+            raise Refused(f"{node.op_type} of codes before the next linear operator",
+                          "fold it into the quantiser's scale")
         return replace(x, nodes=(*x.nodes, node))
 
     # Quantisers.
 
-    def _levels(self, node):
-        """Scale, zero point, and codes of all values of a quantiser."""
-        attrs  = self._attributes(node)
-        number = [self.values[name].values for name in node.input[1:] if name]
-        if node.op_type == "Sign":
-            raise _Refused("Sign gives 0 for 0", "use BipolarQuant")
-        if node.op_type == "BipolarQuant":
-            if number[0].size != 1:
-                raise _Refused("activations have a scale per channel", "use one scale")
-            return float(number[0].item()), 0, (-1, 1)
-        if node.op_type == "Quant":
-            if any(n.size != 1 for n in number):
-                raise _Refused("activations have a scale per channel", "use one scale")
-            scale, zero, bits = (float(n.item()) for n in number)
-            signed, narrow = attrs.get("signed", 1), attrs.get("narrow", 0)
-            low  = -2**(bits - 1) + narrow if signed else 0
-            high = 2**(bits - 1) - 1 if signed else 2**bits - 1 - narrow
-            if bits != int(bits) or zero != int(zero) or high - low > 255:
-                raise _Refused(f"a quantiser of {bits} bits", "use 8 bits or fewer")
-            offset = 128 if high > 127 else 0
-            return scale, int(zero) - offset, tuple(range(int(low) - offset,
-                                                          int(high) - offset + 1))
-        scale = attrs.get("out_scale", 1.0)
-        first = attrs.get("out_bias", 0.0) / scale
-        count = number[0].shape[-1] + 1
-        if first == int(first):
-            codes, factor = range(int(first), int(first) + count), 1
-        elif 2 * first == int(2 * first):
-            codes, factor = range(int(2 * first), int(2 * first) + 2 * count, 2), 2
-        else:
-            raise _Refused(f"out_bias {attrs['out_bias']} is no multiple of out_scale",
-                           "use a multiple of half of it")
-        codes  = tuple(codes)
-        offset = 128 if codes[-1] > 127 else 0
-        codes  = tuple(c - offset for c in codes)
-        if codes[0] < -128 or codes[-1] > 127:
-            raise _Refused(f"a quantiser of {count} levels", "use 8 bits or fewer")
-        return scale / factor, -offset, codes
-
     def _quantise(self, node, label, x):
-        scale, zero, levels = self._levels(node)
+        scale, zero, levels = quantiser_levels(
+            node.op_type, self._attributes(node),
+            [self.values[name].values for name in node.input[1:] if name])
         nodes  = (*x.nodes, node)
         values = self._constants_of(nodes)
         known  = (np.array(levels, np.float64) - zero) * scale
@@ -469,52 +361,23 @@ class _Loader:
             out   = out[node.output[0]].reshape(real.shape)
             index = np.argmin(np.abs(out[..., None] - known), axis=-1)
             if not np.array_equal(out, known.astype(np.float32)[index]):
-                raise _Refused("the quantiser gives other values than its attributes say",
-                               "check the model")
+                raise Refused("the quantiser gives other values than its attributes say",
+                              "check the model")
             return index
 
-        if isinstance(x, _Real):
+        if isinstance(x, Real):
             return self._quantise_input(node, label, x, counts, scale, zero, levels)
-        kernel, limits = self._sum_thresholds(x, counts, len(levels) - 1)
+        kernel, limits = sum_thresholds(x, counts, len(levels) - 1)
         shape   = x.shape if len(x.shape) == 2 else (1, *x.shape[2:], x.shape[1])
         output  = self._coded(node.output[0], shape, scale, zero)
         weights = self._weights(f"{x.node.name} weights", kernel)
         limits  = self._constant(f"{x.node.name} thresholds", limits.astype(np.int32))
         self._add(f"Threshold{x.node.op}", x.node.name, [x.x.tensor, weights, limits], output,
                   **x.node.attrs, levels=levels)
-        return _Codes(output, x.shape, levels)
-
-    def _sum_thresholds(self, x, counts, number):
-        """Kernel, with the signs of falling channels changed, and thresholds of its sums."""
-        channels = len(x.kernel)
-        first, last = int(x.low.min()), int(x.high.max())
-        sums     = np.arange(first, last + 1, x.step)
-        if len(sums) * channels > MAX_REACHABLE * 8:
-            raise _Refused(f"its sums take {len(sums)} values", "use fewer inputs or bits")
-        reached  = counts((sums[:, None] * x.scale).astype(np.float32))
-        # What a channel cannot reach does not count.
-        inside   = (sums[:, None] >= x.low) & (sums[:, None] <= x.high)
-        change   = np.diff(reached, axis=0) * (inside[1:] & inside[:-1])
-        falling  = np.any(change < 0, axis=0)
-        if np.any(falling & np.any(change > 0, axis=0)):
-            raise _Refused("its codes rise and fall again as the sums rise",
-                           "use a monotonic activation")
-        limits   = np.empty((channels, number), np.int64)
-        for k in range(number):
-            above = reached > k
-            rising_at  = np.where(np.any(above & inside, axis=0), sums[np.argmax(
-                above & inside, axis=0)], last + 1)
-            # Falling: the greatest sum above, whose negative is the threshold.
-            backwards  = (above & inside)[::-1]
-            falling_at = np.where(np.any(backwards, axis=0),
-                                  -sums[::-1][np.argmax(backwards, axis=0)], -first + 1)
-            limits[:, k] = np.where(falling, falling_at, rising_at)
-        sign = np.where(falling, -1, 1).reshape(-1, *[1] * (x.kernel.ndim - 1))
-        return x.kernel * sign, limits
+        return Codes(output, x.shape, levels)
 
     def _quantise_input(self, node, label, x, counts, scale, zero, levels):
         channels = x.shape[1] if len(x.shape) == 4 else 1
-        number   = len(levels) - 1
 
         def reached(real):
             if len(x.shape) == 4:
@@ -522,45 +385,35 @@ class _Loader:
             wide = np.broadcast_to(real[:, None], (len(real), x.shape[1]))
             result = counts(np.ascontiguousarray(wide))
             if np.any(result != result[:, :1]):
-                raise _Refused("an input has a quantiser per value", "use one for all")
+                raise Refused("an input has a quantiser per value", "use one for all")
             return result[:, 0]
 
-        # Floating-point numbers in their order, as integers; bisection over all of them.
-        limits = np.empty(number, np.float32)
-        for k in range(number):
-            low, high = -0x7f800000, 0x7f800000 # of -inf, inf
-            while low < high:
-                middle = (low + high) // 2
-                if reached(_float(np.array([middle])))[0] > k:
-                    high = middle
-                else:
-                    low = middle + 1
-            limits[k] = _float(np.array([low]))[0]
+        limits = input_thresholds(reached, len(levels) - 1)
         output = self._coded(node.output[0] if len(x.shape) != 4 else f"{node.output[0]} (NCHW)",
                              x.shape, scale, zero)
         table  = self._constant(f"{label} thresholds", limits[None])
         self._add("Threshold", label, [x.tensor, table], output, levels=levels)
-        codes  = _Codes(output, x.shape, levels)
+        codes  = Codes(output, x.shape, levels)
         return self._image(codes)
 
     # Outputs.
 
     def _output(self, name):
         value = self.values[name]
-        if isinstance(value, _Codes):
+        if isinstance(value, Codes):
             if len(value.shape) == 4 or value.order is not None:
                 self.problems.append((name, "an image of codes is an output", "flatten it"))
                 return name
             real = self._tensor(f"{name} (real)", value.shape, "float32")
             self._add("Dequantize", f"{name} (real)", [value.tensor], real)
             return real.name
-        if not isinstance(value, _Sums) or len(value.shape) != 2:
+        if not isinstance(value, Sums) or len(value.shape) != 2:
             self.problems.append((name, "this output is not made of sums or codes",
                                   "end with a fully connected layer"))
             return name
         channels = len(value.kernel)
         sums     = np.arange(value.low.min(), value.high.max() + 1, value.step)
-        if len(sums) * channels > MAX_REACHABLE:
+        if len(sums) * channels > MAX_TABLE:
             self.problems.append((name, f"its sums take {len(sums)} values", "use fewer bits"))
             return name
         real  = (sums[:, None] * value.scale).astype(np.float32)
@@ -584,26 +437,3 @@ class _Loader:
         self._add("ChannelTable", f"{name} table", [whole, table], output, first=int(sums[0]),
                   step=value.step)
         return name
-
-
-_REMEDY = "change the model, or compute this part elsewhere"
-
-
-def _reach(x, kernel, *, padded):
-    """Least and greatest sum of each output channel, and the step between sums."""
-    zero  = int(x.tensor.zero_point[0])
-    low, high = min(x.levels) - zero, max(x.levels) - zero
-    flat  = kernel.reshape(len(kernel), -1)
-    ends  = np.stack([flat * low, flat * high])
-    if padded:
-        ends = np.concatenate([ends, np.zeros_like(ends[:1])])
-    least, most = ends.min(axis=0).sum(axis=1), ends.max(axis=0).sum(axis=1)
-    bipolar = x.levels == (-1, 1) and zero == 0 and not padded and np.all(np.abs(flat) == 1)
-    return least, most, 2 if bipolar else 1
-
-
-def _float(order):
-    """Floating-point numbers from their places in the order of all of them."""
-    order = np.asarray(order, np.int64)
-    bits  = np.where(order < 0, 0x80000000 - order, order).astype(np.uint32)
-    return bits.view(np.float32)

@@ -122,6 +122,9 @@ def engine_fields(kernel_shape, digits, source, target, arch, *, strides, dilati
         pixels = 1
     if target.pixel_bytes.bit_length() > 8 or target.pixel_bytes & target.pixel_bytes - 1:
         pixels = 1
+    # The results of many at once keep the requantiser busy for longer than the steps last.
+    pixels = min(range(1, pixels + 1), key=lambda count: -(-target.width // count)
+                 * max(steps * digits.count, count * bits * arch.phases))
     if any(loop.count > MAX_LOOP for loop in loops.values()):
         return None
     several = target.bits and target.code_bits <= bits
