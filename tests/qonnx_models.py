@@ -38,6 +38,22 @@ class _Builder:
                                    self.constant(float(bits))], DOMAIN, signed=1, narrow=narrow,
                          rounding_mode="ROUND")
 
+    def bias(self, rng, count):
+        """Inputs for a bias, or none."""
+        if rng.random() < 0.6:
+            return []
+        return [self.node("Quant", [self.constant(rng.normal(size=count) * 8),
+                                    self.constant(2.0**-int(rng.integers(1, 6))),
+                                    self.constant(0.0), self.constant(16.0)],
+                          DOMAIN, signed=1, narrow=0, rounding_mode="ROUND")]
+
+    def fully_connected(self, rng, x, inputs, outputs, kind):
+        """With and without a bias."""
+        bias = self.bias(rng, outputs)
+        if not bias and rng.random() < 0.7:
+            return self.node("MatMul", [x, self.weights(rng, (inputs, outputs), kind)])
+        return self.node("Gemm", [x, self.weights(rng, (outputs, inputs), kind), *bias], transB=1)
+
     def quantiser(self, x, kind):
         """Quantiser of as many bits as ``kind`` says, signed ("quant2") or not ("uquant2")."""
         return self.node("Quant", [x, self.constant(0.5), self.constant(0.0),
@@ -90,8 +106,9 @@ def random_network(rng, *, images=None):
         pads    = rng.integers(0, 2, 4) * (rng.random() < 0.3)
         weights = build.weights(rng, (outputs, channels, *kernel),
                                 str(rng.choice(["bipolar", "bipolar", "ternary", "int2"])))
-        x = build.node("Conv", [x, weights], kernel_shape=kernel.tolist(),
-                       strides=strides.tolist(), pads=pads.tolist())
+        x = build.node("Conv", [x, weights, *build.bias(rng, outputs)],
+                       kernel_shape=kernel.tolist(), strides=strides.tolist(),
+                       pads=pads.tolist())
         size = tuple((n + p - k) // s + 1 for n, p, k, s in
                      zip(size, pads[:2] + pads[2:], kernel, strides))
         x = build.activation(rng, x, outputs, np.sqrt(channels * kernel.prod()),
@@ -105,13 +122,11 @@ def random_network(rng, *, images=None):
         channels *= int(np.prod(size))
     for _ in range(int(rng.integers(0, 3))):
         outputs = int(rng.integers(1, 200))
-        weights = build.weights(rng, (channels, outputs),
-                                str(rng.choice(["bipolar", "bipolar", "ternary", "int2",
-                                                "int4"])))
-        x = build.node("MatMul", [x, weights])
+        x = build.fully_connected(rng, x, channels, outputs, str(rng.choice(
+            ["bipolar", "bipolar", "ternary", "int2", "int4"])))
         x = build.activation(rng, x, outputs, np.sqrt(channels), str(rng.choice(kinds)))
         channels = outputs
-    x = build.node("MatMul", [x, build.weights(rng, (channels, 7), "bipolar")])
+    x = build.fully_connected(rng, x, channels, 7, "bipolar")
     if rng.random() < 0.5:
         x = build.node("Mul", [x, build.constant(rng.normal())])
         x = build.node("Add", [x, build.constant(rng.normal(size=7))])

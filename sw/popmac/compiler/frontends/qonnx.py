@@ -263,8 +263,9 @@ class _Loader:
             shape   = (1, len(kernel), *size)
             op      = "Conv2D"
         else:
-            if node.op_type == "Gemm" and (attrs.get("alpha", 1.0) != 1 or attrs.get("transA", 0)):
-                raise Refused("Gemm with alpha or transA is not supported", REMEDY)
+            if node.op_type == "Gemm" and (attrs.get("transA", 0) or {
+                    attrs.get("alpha", 1.0), attrs.get("beta", 1.0)} != {1.0}):
+                raise Refused("Gemm with alpha, beta or transA is not supported", REMEDY)
             if values.ndim != 2 or len(x.shape) != 2:
                 raise Refused(f"{node.op_type} of tensors with {len(x.shape)} and {values.ndim} "
                               "axes is not supported", "flatten them")
@@ -278,14 +279,21 @@ class _Loader:
         kernel, scale = weight_codes(kernel, weights.scale)
         low, high, step = reach(x, kernel, padded=op == "Conv2D" and
                                 any(map(any, options["padding"])))
-        check_exact(float(x.tensor.scale[0]) * scale, low, high)
-        sums = Sums(Node(op=op, name=label, inputs=(), outputs=(), attrs=options), x, kernel,
-                    scale * x.tensor.scale[0], shape, low, high, step, node.output[0])
-        if bias:
-            # The same operator without its products adds the bias just so.
-            raise Refused("a bias on integer sums is not supported",
-                          "export the bias as a part of batch normalisation")
-        return sums
+        scale = scale * x.tensor.scale[0]
+        if not bias:
+            check_exact(x, kernel, scale, np.zeros_like(scale))
+            return Sums(Node(op=op, name=label, inputs=(), outputs=(), attrs=options), x, kernel,
+                        scale, shape, low, high, step, node.output[0])
+        # As nothing is rounded, it is the same to add it behind the products.
+        if not isinstance(bias[0], Constant) or bias[0].values.size != len(kernel):
+            raise Refused("its bias is not one constant per output channel", REMEDY)
+        values = bias[0].values.reshape(-1).astype(np.float64)
+        check_exact(x, kernel, scale, values)
+        source, name = f"{node.output[0]} (products)", f"{node.output[0]} (bias)"
+        self.values[name] = Constant(bias[0].values.reshape(1, -1, *[1] * (len(shape) - 2)))
+        add = self.onnx.helper.make_node("Add", [source, name], [node.output[0]])
+        return Sums(Node(op=op, name=label, inputs=(), outputs=(), attrs=options), x, kernel,
+                    scale, shape, low, high, step, source, (add,))
 
     # Shapes and pools.
 

@@ -60,14 +60,31 @@ def reach(x, kernel, *, padded):
     return least, most, 2 if bipolar else 1
 
 
-def check_exact(scale, low, high):
-    """Refuse sums, from ``low`` to ``high``, times ``scale`` that float32 has to round."""
-    mantissa, _ = np.frexp(scale)
-    whole = np.abs(mantissa * 2**24)
-    odd   = whole / (whole.astype(np.int64) & -whole.astype(np.int64))
-    if np.any(odd * np.maximum(np.abs(low), np.abs(high)) >= _EXACT):
+def check_exact(x, kernel, scale, bias):
+    """Refuse sums of codes that float32 may round, in an order that only the runtime knows.
+
+    Parameters
+    ----------
+    x : Codes
+    kernel : ndarray of int (output channels, ...)
+    scale, bias : ndarray (output channels,)
+        Of the sums.
+    """
+    zero  = int(x.tensor.zero_point[0])
+    most  = np.abs(kernel.reshape(len(kernel), -1)).sum(axis=1) \
+        * max(abs(level - zero) for level in x.levels)
+    # Everything is a multiple of the least significant bit of either.
+    unit  = np.minimum(_last_bit(scale), np.where(bias, _last_bit(bias), np.inf))
+    if np.any((most * scale + np.abs(bias)) / unit >= _EXACT):
         raise Refused("the runtime's sums of these scales are rounded, in an order that only it "
-                      "knows", "use scales that are powers of two")
+                      "knows", "use scales that are powers of two, and quantise the bias")
+
+
+def _last_bit(values):
+    """Value of the least significant bit of float64 numbers that is 1."""
+    mantissa, exponent = np.frexp(values)
+    whole = np.abs(mantissa * 2**53).astype(np.int64)
+    return np.ldexp((whole & -whole).astype(float), exponent - 53)
 
 
 def quantiser_levels(op, attrs, numbers):
