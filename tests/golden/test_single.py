@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from popmac.golden.single import half_codes, multiply_add, round_even, scale_codes
+from popmac.golden.single import multiply_add, part_codes, round_even, scale_codes
 
 
 def nearest_single(exact):
@@ -46,14 +46,15 @@ def test_products_are_rounded_before_they_are_made_whole():
         np.rint(np.float32(exact)) == 2
 
 
+@pytest.mark.parametrize("count", [1, 2, 4, 128])
 @pytest.mark.parametrize("zero_point", [-128, -127, -1, 0, 3, 126, 127])
-def test_halves_of_codes(zero_point):
+def test_parts_of_codes(zero_point, count):
     codes = np.arange(-128, 128).astype(np.int8)
-    halves = [half_codes(codes, zero_point, half).astype(int) for half in (0, 1)]
-    np.testing.assert_array_equal(sum(halves), codes)
-    for half, values in enumerate(halves):
-        assert values[0] == -64
+    parts = [part_codes(codes, zero_point, (i, count)).astype(int) for i in range(count)]
+    np.testing.assert_array_equal(sum(parts), codes)
+    for index, values in enumerate(parts):
+        assert values[0] == -128 // count
         rises = np.flatnonzero(np.diff(values)) + 1 - 128 # codes that count
-        assert np.all((rises - zero_point) % 2 == half)
+        assert np.all((rises - zero_point) % count == index)
         assert np.all(np.diff(values) >= 0)
-    assert half_codes(codes, zero_point, None) is codes
+    assert part_codes(codes, zero_point, None) is codes

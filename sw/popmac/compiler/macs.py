@@ -13,7 +13,7 @@ def node_macs(graph, node):
     if node.op not in ("Conv2D", "DepthwiseConv2D", "FullyConnected", "TransposeConv",
                        "SumFullyConnected", *SUMS):
         return 0
-    if node.attrs.get("half"):
+    if node.attrs.get("part", (0,))[0]:
         return 0 # the same ones again
     weights = graph.tensors[node.inputs[1]].shape
     output  = graph.tensors[node.output].shape

@@ -43,7 +43,7 @@ from .lowering.transpose_conv import lower_transpose_conv
 from .macs import node_macs
 from .passes.expand_operands import expand_operands
 from .passes.fold_pad import fold_pad
-from .passes.split_halves import can_split, halves, split_halves
+from .passes.split_codes import COUNTS, can_split, parts, split_codes
 from .passes.tile_rows import can_tile, tile_rows
 from .placement import FUNCTIONS, Verdict, place
 from .requantize import FitError
@@ -145,8 +145,8 @@ def compile_graph(graph: Graph, arch: ArchConfig | str, *, fuse: bool = True) ->
                     for part in plan.split(weight_capacity(plan, arch), parameter_capacity(arch))]
             except FitError as error:
                 source = node.inputs[0]
-                if can_split(node) and _halves_fit(graph, node):
-                    graph, again = split_halves(graph, node), True
+                if can_split(node) and (count := _fitting_parts(graph, node)):
+                    graph, again = split_codes(graph, node, count), True
                 elif node.op in THRESHOLDS and storages[source].layout.bits \
                         and source not in as_bytes:
                     as_bytes.add(source) # the array may do
@@ -179,16 +179,17 @@ def compile_graph(graph: Graph, arch: ArchConfig | str, *, fuse: bool = True) ->
             excluded[error.node] = Verdict(str(error), "use a smaller model or a larger target")
 
 
-def _halves_fit(graph, node):
-    """Whether there are requantiser parameters for both halves of a layer."""
-    try:
-        for half in halves(node):
-            if node.op == "Mean": # one for all channels: it does no harm to try
-                continue
-            fit_layer(graph, half)
-    except FitError:
-        return False
-    return True
+def _fitting_parts(graph, node):
+    """Number of parts of a layer that all have requantiser parameters, or ``None``."""
+    for count in COUNTS:
+        try:
+            for part in parts(node, count):
+                if node.op != "Mean": # one for all channels: it does no harm to try
+                    fit_layer(graph, part)
+        except FitError:
+            continue
+        return count
+    return None
 
 
 class _TooLargeError(Exception):

@@ -15,7 +15,7 @@ from ..golden.arithmetic import (
     single_multiplier,
 )
 from ..golden.layers.pooling import mean_multiplier
-from ..golden.single import half_codes, multiply_codes, scale_codes
+from ..golden.single import multiply_codes, part_codes, scale_codes
 from .requantize import FitError, fit
 
 
@@ -87,7 +87,7 @@ def _rescaling(mantissa, exponent, ratio, zero_point, low, high):
                     limit=INT32.max >> np.maximum(exponent, 0))
 
 
-def single_rounding(multiplier, zero_point, half=None):
+def single_rounding(multiplier, zero_point, part=None):
     """Rounding by one multiplication in single precision.
 
     Parameters
@@ -95,16 +95,17 @@ def single_rounding(multiplier, zero_point, half=None):
     multiplier : ndarray of float32, shape (channels,)
     zero_point : int
         Of the output.
-    half : {0, 1, None}
-        As :func:`popmac.golden.single.half_codes` takes it.
+    part : (int, int) or None
+        As :func:`popmac.golden.single.part_codes` takes it.
     """
-    ends  = half_codes(np.array([-128, 127], np.int8), zero_point, half)
-    middle = zero_point if half is None else (zero_point - 128) // 2 + 64
-    ratio = multiplier.astype(np.float64) / (1 if half is None else 2)
+    ends  = part_codes(np.array([-128, 127], np.int8), zero_point, part)
+    count  = 1 if part is None else part[1]
+    middle = (zero_point + 128) // count - 128 // count
+    ratio  = multiplier.astype(np.float64) / count
 
     def reference(acc, channel):
         codes = scale_codes(acc, multiplier[channel], zero_point)
-        return half_codes(codes, zero_point, half).astype(np.int64)
+        return part_codes(codes, zero_point, part).astype(np.int64)
 
     return Rounding(reference=reference, ratio=ratio, zero_point=middle, low=int(ends[0]),
                     high=int(ends[1]), limit=np.full(multiplier.shape, INT32.max))
@@ -166,14 +167,14 @@ def fit_average(count, *, zero_point=0, low=-128, high=127):
     return rounding.fit(-128 * count, 127 * count)
 
 
-def fit_mean(count, x_scale, x_zero_point, scale, zero_point, *, rounding="fixed", half=None):
+def fit_mean(count, x_scale, x_zero_point, scale, zero_point, *, rounding="fixed", part=None):
     """Requantiser parameters, of one channel, for ``Mean`` over ``count`` codes.
 
     The bias is ``-count * x_zero_point``.
     """
     if rounding == "single":
         multiplier = single_multiplier(x_scale, divisor=scale * np.float32(count))
-        rounding   = single_rounding(np.array([multiplier]), zero_point, half)
+        rounding   = single_rounding(np.array([multiplier]), zero_point, part)
     else:
         rounding = mean_rounding(count, x_scale, scale, zero_point)
     return rounding.fit((-128 - x_zero_point) * count, (127 - x_zero_point) * count)
@@ -292,7 +293,7 @@ def layer_rounding(graph, node):
     if node.attrs.get("rounding") == "single":
         rounding = single_rounding(
             single_multiplier(x.scale[0], scales, divisor=output.scale[0]), zero,
-            node.attrs.get("half"))
+            node.attrs.get("part"))
     else:
         make = fully_connected_rounding if node.op == "FullyConnected" else convolution_rounding
         rounding = make(x.scale[0], scales, output.scale[0], zero, node.attrs["activation"])

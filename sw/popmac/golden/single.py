@@ -8,7 +8,7 @@ roundings as soon as a zero point enters in floating point.
 import numpy as np
 
 
-__all__ = ["add_codes", "average_codes", "half_codes", "multiply_add", "multiply_codes",
+__all__ = ["add_codes", "average_codes", "multiply_add", "multiply_codes", "part_codes",
            "round_even", "scale_codes", "softmax_codes"]
 
 
@@ -33,24 +33,26 @@ def scale_codes(sums, multiplier, zero_point):
         return round_even(np.asarray(sums).astype(np.float32) * multiplier, zero_point)
 
 
-def half_codes(codes, zero_point, half):
-    """How many codes of a parity are reached, less 64; all ``codes`` if ``half`` is ``None``.
+def part_codes(codes, zero_point, part):
+    """How many codes of a residue class are reached, less a constant.
 
-    The sum of both halves is the code again.
+    The sum of all parts is the code again.
 
     Parameters
     ----------
     codes : ndarray of int8
     zero_point : int
-        Parities are those of the codes less this.
-    half : {0, 1, None}
-        Count codes from -127 on that are even, or odd.
+        Residues are those of the codes less this.
+    part : (int, int) or None
+        ``index`` and ``count``: count codes from -127 on that are ``index`` modulo ``count``, less
+        ``128 // count``. ``count`` divides 128. ``None``: all ``codes``.
     """
-    if half is None:
+    if part is None:
         return codes
-    steps = (np.arange(-128, 128) - zero_point) % 2 == half
+    index, count = part
+    steps = (np.arange(-128, 128) - zero_point) % count == index
     steps[0] = False # the lowest code is always reached
-    return (np.cumsum(steps) - 64)[codes.astype(np.int64) + 128].astype(np.int8)
+    return (np.cumsum(steps) - 128 // count)[codes.astype(np.int64) + 128].astype(np.int8)
 
 
 def multiply_add(a, b, c):

@@ -8,7 +8,7 @@ from ... import isa
 from ...arch import ACCUMULATOR_BITS
 from ...golden.arithmetic import activation_range
 from ...golden.array import engine_excess, wrap
-from ...golden.single import half_codes
+from ...golden.single import part_codes
 from ..nest import Loop
 from ..plan import LayerPlan
 from ..records import parameter_rows
@@ -170,7 +170,8 @@ def array_plan(graph, node, arch, *, source, target, kernel, fitted, words, stri
 
     zero_point = int(output.zero_point[0])
     low, high = activation_range(node.attrs["activation"], output.scale[0], zero_point)
-    low, high = half_codes(np.array([low, high]), zero_point, node.attrs.get("half")).tolist()
+    part      = node.attrs.get("part")
+    low, high = part_codes(np.array([low, high]), zero_point, part).tolist()
     fields    = {
         "loops": window_loops(source, target, words.shape[1:4],
                               strides=(strides[0], strides[1] * pixels), dilation=dilation),
@@ -184,7 +185,7 @@ def array_plan(graph, node, arch, *, source, target, kernel, fitted, words, stri
         node=node.name, op=node.op, source=node.inputs[0], target=node.output,
         first_row=-before[0], first_column=-before[1] * source.pixel_bytes,
         padding=zero, zero_point=fitted.zero_point, low=int(low), high=int(high),
-        group=target.group, macs=0 if node.attrs.get("half") else macs, **fields)
+        group=target.group, macs=0 if part and part[0] else macs, **fields)
 
 
 def convolution_plan(graph, node, arch, *, source, target, kernel, strides, dilation, before, macs):

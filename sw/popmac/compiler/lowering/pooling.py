@@ -6,7 +6,7 @@ import numpy as np
 
 from ... import isa
 from ...golden.arithmetic import activation_range
-from ...golden.single import half_codes
+from ...golden.single import part_codes
 from ..plan import LayerPlan
 from ..records import parameter_rows
 from ..rounding import fit_average, fit_mean, fit_real_average
@@ -74,8 +74,8 @@ def lower_mean(graph, node, storages, arch):
     x_zero, zero = int(x.zero_point[0]), int(output.zero_point[0])
     fitted    = fit_mean(taps, x.scale[0], x_zero, output.scale[0], zero,
                          rounding=node.attrs.get("rounding", "fixed"),
-                         half=node.attrs.get("half"))
-    limits    = half_codes(np.array([-128, 127]), zero, node.attrs.get("half"))
+                         part=node.attrs.get("part"))
+    limits    = part_codes(np.array([-128, 127]), zero, node.attrs.get("part"))
     return [_sums(node, arch, source, target, kernel, (1, 1), fitted=fitted, bias=-taps * x_zero,
                   limits=limits, count=(target.height, target.width))]
 

@@ -11,7 +11,7 @@ from ..arithmetic import (
     single_multiplier,
     wrap32,
 )
-from ..single import half_codes, scale_codes
+from ..single import part_codes, scale_codes
 from .registry import operator
 from .windows import taps
 
@@ -31,12 +31,12 @@ def _clamp(codes, output, activation):
     return np.clip(codes + output.zero_point[0], low, high).astype(np.int8)
 
 
-def _requantize(sums, output, x, weights, activation, rounding, half=None):
+def _requantize(sums, output, x, weights, activation, rounding, part=None):
     """Codes of the int32 ``sums``, whose last axis is the output channel."""
     if rounding == "single":
         multiplier = single_multiplier(x.scale, weights.tensor.scale, divisor=output.scale[0])
         zero_point = int(output.zero_point[0])
-        return half_codes(scale_codes(sums, multiplier, zero_point), zero_point, half)
+        return part_codes(scale_codes(sums, multiplier, zero_point), zero_point, part)
     mantissa, exponent = quantize_multiplier(
         real_multiplier(x.scale, weights.tensor.scale, divisor=output.scale[0]))
     return _clamp(rescale(sums, mantissa, exponent), output, activation)
@@ -44,14 +44,14 @@ def _requantize(sums, output, x, weights, activation, rounding, half=None):
 
 @operator("Conv2D", *CONVOLUTION)
 def conv_2d(output, x, weights, bias=None, *, strides, dilation, padding, activation,
-            rounding="fixed", half=None):
+            rounding="fixed", part=None):
     """``y = clamp(rescale(bias + sum((x - zx) * w), sx * sw / sy) + zy)``.
 
     Taps outside of the image read ``zx``. Weights are (output channel, row, column, input
     channel). TensorFlow Lite's ``reference_integer_ops::ConvPerChannel``.
 
     With a ``rounding`` of ``"single"``, sums are requantised in float32, as onnxruntime does. A
-    ``half`` of such a layer is :func:`popmac.golden.single.half_codes` of its results.
+    ``part`` of such a layer is :func:`popmac.golden.single.part_codes` of its results.
     """
     channels, *kernel, _ = weights.values.shape
     columns = np.concatenate(taps(x.centred.astype(np.float64), kernel, strides=strides,
@@ -59,12 +59,12 @@ def conv_2d(output, x, weights, bias=None, *, strides, dilation, padding, activa
     # Exact: doubles hold all integers up to 2**53, and the sums stay below 2**15 per product.
     sums = columns @ weights.values.reshape(channels, -1).T.astype(np.float64)
     return _requantize(_add_bias(sums.astype(np.int64), bias), output, x, weights, activation,
-                       rounding, half)
+                       rounding, part)
 
 
 @operator("DepthwiseConv2D", *CONVOLUTION)
 def depthwise_conv_2d(output, x, weights, bias=None, *, strides, dilation, padding, activation,
-                      depth_multiplier, rounding="fixed", half=None):
+                      depth_multiplier, rounding="fixed", part=None):
     """As :func:`conv_2d`, where output channel ``c`` reads input channel ``c // multiplier`` only.
 
     Weights are (1, row, column, output channel).
@@ -75,7 +75,7 @@ def depthwise_conv_2d(output, x, weights, bias=None, *, strides, dilation, paddi
     sums  = np.zeros((*views[0].shape[:3], channels), np.int64)
     for view, row in zip(views, weights.values.reshape(-1, channels).astype(np.int64)):
         sums += view.repeat(depth_multiplier, axis=-1) * row
-    return _requantize(_add_bias(sums, bias), output, x, weights, activation, rounding, half)
+    return _requantize(_add_bias(sums, bias), output, x, weights, activation, rounding, part)
 
 
 @operator("TransposeConv", *CONVOLUTION)
@@ -107,7 +107,7 @@ def transpose_conv(output, x, weights, bias=None, *, strides, padding, activatio
 
 
 @operator("FullyConnected", *CONVOLUTION)
-def fully_connected(output, x, weights, bias=None, *, activation, rounding="double", half=None):
+def fully_connected(output, x, weights, bias=None, *, activation, rounding="double", part=None):
     """``y = clamp(round(sum * (sx * sw / sy)) + zy)`` in double precision, halves away from zero.
 
     Weights are (output channel, input). TensorFlow Lite's
@@ -118,7 +118,7 @@ def fully_connected(output, x, weights, bias=None, *, activation, rounding="doub
     sums = x.centred.reshape(-1, depth).astype(np.float64) @ weights.values.T.astype(np.float64)
     sums = _add_bias(sums.astype(np.int64), bias)
     if rounding == "single":
-        codes = _requantize(sums, output, x, weights, activation, rounding, half)
+        codes = _requantize(sums, output, x, weights, activation, rounding, part)
         return codes.reshape(output.shape)
     real = real_multiplier(x.scale, weights.tensor.scale, divisor=output.scale[0])
     codes = np.clip(round_away(sums * real), -2.0**31, 2.0**31 - 1).astype(np.int64)

@@ -94,7 +94,7 @@ def maximum(output, first, second):
 
 @operator("SumCodes", "int8 int8 -> int8")
 def sum_codes(output, first, second):
-    """Sum of the codes as they are; see :func:`popmac.golden.single.half_codes`."""
+    """Sum of the codes as they are; see :func:`popmac.golden.single.part_codes`."""
     return saturate(first.values.astype(np.int64) + second.values, np.int8)
 
 

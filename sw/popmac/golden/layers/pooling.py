@@ -11,7 +11,7 @@ from ..arithmetic import (
     saturate,
     single_multiplier,
 )
-from ..single import average_codes, half_codes, scale_codes
+from ..single import average_codes, part_codes, scale_codes
 from .registry import operator
 from .windows import taps
 
@@ -72,7 +72,7 @@ def mean_multiplier(real, count):
 
 
 @operator("Mean", "int8 -> int8")
-def mean(output, x, *, axes, keep_dims, rounding="fixed", half=None):
+def mean(output, x, *, axes, keep_dims, rounding="fixed", part=None):
     """``y = clamp(rescale(sum(x) - n * zx, sx / sy / n) + zy)``, see :func:`mean_multiplier`.
 
     TensorFlow Lite's ``reference_ops::QuantizedMeanOrSum``. With a ``rounding`` of ``"single"``
@@ -84,7 +84,7 @@ def mean(output, x, *, axes, keep_dims, rounding="fixed", half=None):
         multiplier = single_multiplier(x.scale, divisor=output.scale[0] * np.float32(count))
         zero_point = int(output.zero_point[0])
         codes = scale_codes(sums - count * x.zero_point, multiplier, zero_point)
-        return half_codes(codes, zero_point, half)
+        return part_codes(codes, zero_point, part)
     mantissa, exponent = mean_multiplier(real_multiplier(x.scale, divisor=output.scale[0]), count)
     codes = rescale(sums - count * x.zero_point, mantissa, exponent)
     return saturate(codes + output.zero_point[0], np.int8)

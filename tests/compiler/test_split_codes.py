@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import popmac
-from popmac.compiler.passes.split_halves import can_split, halves, split_halves
+from popmac.compiler.passes.split_codes import COUNTS, can_split, parts, split_codes
 from popmac.compiler.pipeline import compile_graph
 from popmac.compiler.requantize import FitError
 from popmac.compiler.rounding import fit_layer, layer_rounding, single_rounding
@@ -13,6 +13,9 @@ from popmac.graph import Graph, Node, Tensor
 #: A scale with which no parameters round as single precision does: two thresholds are a unit
 #: early, and some between them are a unit late.
 HARD = np.float32(0.0007921714568510652)
+
+#: A scale with which those of even codes alone, or of odd codes, are no rounded straight line.
+HARDER = np.float32(0.0005507541354745626)
 
 
 def dense(rng, scales, *, rounding="single", depth=64):
@@ -40,9 +43,10 @@ def samples(rng, graph, count=20):
             (*rng.integers(-128, 128, (count, *shape)), *extreme, *~extreme)]
 
 
+@pytest.mark.parametrize("count, multiplier", [(2, HARD), (4, HARD), (4, HARDER)])
 @pytest.mark.parametrize("zero_point", [-128, 2, 127])
-def test_halves_have_a_fit_where_the_whole_has_none(zero_point):
-    multiplier = np.full(1, HARD)
+def test_parts_have_a_fit_where_the_whole_has_none(zero_point, count, multiplier):
+    multiplier = np.full(1, multiplier)
     limits     = np.array([-1_207_828]), np.array([1_207_787])
     if zero_point == 2:
         with pytest.raises(FitError, match="channel 0"):
@@ -50,18 +54,21 @@ def test_halves_have_a_fit_where_the_whole_has_none(zero_point):
     acc    = np.arange(limits[0][0], limits[1][0] + 1, 31)[:, None]
     whole  = single_rounding(multiplier, zero_point)
     result = 0
-    for half in (0, 1):
-        rounding = single_rounding(multiplier, zero_point, half)
+    for index in range(count):
+        rounding = single_rounding(multiplier, zero_point, (index, count))
         fitted   = rounding.fit(*limits)
         result   = result + fitted.apply(acc, low=rounding.low, high=rounding.high)
     np.testing.assert_array_equal(result, whole.reference(acc, np.zeros(1, int)))
 
 
-def test_splits(rng):
+@pytest.mark.parametrize("count", [2, 4, 8])
+def test_splits(rng, count):
     before = dense(rng, np.full(5, 0.001))
-    after  = split_halves(before, before.nodes[0]).verify()
-    assert [node.op for node in after.nodes] == ["FullyConnected"] * 2 + ["SumCodes"]
-    assert [node.attrs.get("half") for node in after.nodes] == [0, 1, None]
+    after  = split_codes(before, before.nodes[0], count).verify()
+    assert [node.op for node in after.nodes] == ["FullyConnected"] * count \
+        + ["SumCodes"] * (count - 1)
+    assert [node.attrs.get("part") for node in after.nodes[:count]] \
+        == [(i, count) for i in range(count)]
     for inputs in samples(rng, before):
         np.testing.assert_array_equal(layers.run(after, inputs)["y"],
                                       layers.run(before, inputs)["y"])
@@ -72,22 +79,24 @@ def test_splits(rng):
 ])
 def test_leaves_alone(reason, graph):
     assert not can_split(graph.nodes[0]), reason
-    assert not any(can_split(half) for half in halves(graph.nodes[0]))
+    assert not any(can_split(part) for part in parts(graph.nodes[0], 2))
 
 
-def test_only_what_has_no_fit_is_split(rng):
+@pytest.mark.parametrize("multiplier, count", [(HARD, 2), (HARDER, 4)])
+def test_only_what_has_no_fit_is_split(rng, multiplier, count):
     easy    = compile_graph(dense(rng, np.full(4, 0.0123)), "tiny")
     assert [layer.op for layer in easy.layers] == ["FullyConnected"]
     # Far from the range of the weights, so that all thresholds can be reached.
-    graph   = dense(rng, np.array([HARD, 0.0123, HARD]), depth=300)
+    graph   = dense(rng, np.array([multiplier, 0.0123, multiplier]), depth=300)
     with pytest.raises(FitError):
         fit_layer(graph, graph.nodes[0])
     program = compile_graph(graph, "tiny")
-    assert [layer.op for layer in program.layers] == ["FullyConnected"] * 2 + ["SumCodes"]
+    assert [layer.op for layer in program.layers] == ["FullyConnected"] * count \
+        + ["SumCodes"] * (count - 1)
     assert program.macs == program.macs_on_device == 900
     assert not program.fallbacks
     weights = [layer.weight_words for layer in program.layers]
-    assert weights[0] > 0 and weights[1:] == [0, 0] # the halves have the same
+    assert weights[0] > 0 and not any(weights[1:]) # the parts have the same
     with popmac.open("golden:tiny") as device:
         session = device.load(program)
         for inputs in samples(rng, graph):
@@ -95,8 +104,10 @@ def test_only_what_has_no_fit_is_split(rng):
                                           layers.run(graph, inputs)["y"][0])
 
 
-def test_rounding_of_a_layer_knows_its_half(rng):
+@pytest.mark.parametrize("count", COUNTS)
+def test_rounding_of_a_layer_knows_its_part(rng, count):
     graph = dense(rng, np.full(3, 0.001))
-    for half in halves(graph.nodes[0]):
-        rounding, *_ = layer_rounding(graph, half)
-        assert (rounding.low, rounding.high) in ((-64, 63), (-64, 64))
+    for part in parts(graph.nodes[0], count):
+        rounding, *_ = layer_rounding(graph, part)
+        assert rounding.low == -128 // count
+        assert rounding.high - 128 // count in (-1, 0)
