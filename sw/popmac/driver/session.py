@@ -9,14 +9,12 @@ from types import MappingProxyType
 
 import numpy as np
 
-from .. import isa
-from ..arch import TABLE_BYTES
 from ..errors import DeviceError, InputError, LinkTimeoutError, ModelFormatError
 from ..golden.layers import compute
 from ..program import DeviceSegment, Program, SumSegment
 from ..progress import progress_bar
-from ..protocol import Space
 from .counters import counters_of, layer_table, total
+from .loaded_program import LoadedProgram
 from .sums import Sums
 from .tensors import Codec
 
@@ -112,7 +110,6 @@ class Session:
 
     Attributes
     ----------
-    program : Program
     inputs, outputs : list of TensorInfo
     place : Place
         Where the program is in the device's memories.
@@ -125,7 +122,6 @@ class Session:
     """
 
     def __init__(self, device, program: Program, place):
-        self.program  = program
         self.place    = place
         self.number   = next(_numbers)
         self.loaded   = True
@@ -133,17 +129,18 @@ class Session:
         self._counters = None
         self._last_run = None
         self._device  = device
-        self._link    = device.link
-        self._page    = None # whose weights are on the device
+        self._resident = LoadedProgram(program, place, device.link)
         self._sums    = {} # by index of the first layer
-        if program.pages:
-            for write in self.post_page(program.pages[0]):
-                write.result()
         self._codecs  = {name: Codec(program.graph.tensors[name], program.graph.dialect)
                          for name in (*program.graph.inputs, *program.graph.outputs)}
         self._nodes   = {node.name: node for node in program.graph.nodes}
         self.inputs   = [self._codecs[name].info for name in program.graph.inputs]
         self.outputs  = [self._codecs[name].info for name in program.graph.outputs]
+
+    @property
+    def program(self):
+        """The program, with the thresholds that hold now."""
+        return self._resident.program
 
     @property
     def thresholds(self):
@@ -166,17 +163,10 @@ class Session:
         InputError
             If there are no such thresholds, or as many.
         """
-        with self._device.exclusive() as link:
+        with self._device.exclusive():
             self._check_loaded()
             program = self.program.with_thresholds(name, values)
-            where   = program.threshold_rows(name)
-            if where[-1] < program.loaded_rows:
-                for run in np.split(where, np.flatnonzero(np.diff(where) != 1) + 1):
-                    link.write(Space.PROGRAM, (self.place.row + int(run[0])) * isa.ROW_BYTES,
-                               program.rows[run].tobytes())
-            else:
-                self._page = None # they come with their page
-            self.program = program
+            self._resident.replace(program, program.threshold_rows(name))
 
     @property
     def counters(self):
@@ -208,7 +198,8 @@ class Session:
         list of LayerCounters
         """
         with self._exclusive():
-            pending = [self.post_counters(index) for index in range(len(self.program.layers))]
+            pending = [self._resident.post_counters(index)
+                       for index in range(len(self.program.layers))]
             counted = [counters_of(read) for read in pending]
         for sums in self._sums.values(): # which ran several times
             counted[sums.segment.first:sums.segment.last + 1] = sums.counted
@@ -322,17 +313,19 @@ class Session:
 
     def _trace_layers(self, segment, values, before):
         for name in segment.inputs:
-            self.post_write(name, self.pack(name, values[name][None])[0]).result()
+            octets, = self._resident.pack(name, values[name][None])
+            self._resident.post_write(name, octets).result()
         for name, source in segment.reshaped.items():
             values[name] = values[source].reshape(self._shape(name))
         for index in range(segment.first, segment.last + 1):
             first, *others = self.program.layers[index].tensors
             if before is not None:
                 before(index)
-            pending, _ = self.post_layers(index, index)
+            pending, _ = self._resident.post_layers(index, index)
             for posted in pending:
                 posted.result()
-            values[first] = self.unpack(first, [self.post_read(first).result()])[0]
+            octets = self._resident.post_read(first).result()
+            values[first] = self._resident.unpack(first, [octets])[0]
             for name in others:
                 values[name] = values[first].reshape(self._shape(name))
 
@@ -372,7 +365,7 @@ class Session:
             try:
                 yield
             except BaseException:
-                self._page = None # who knows
+                self._resident.forget_page() # who knows whether it is there
                 raise
 
     def _stream(self, batches):
@@ -405,7 +398,7 @@ class Session:
 
     def _on_sums(self, segment, batches):
         """Compute whole sums for each batch, a vector after the other."""
-        sums = self._sums.setdefault(segment.first, Sums(self, segment))
+        sums = self._sums.setdefault(segment.first, Sums(self._resident, segment))
         for batch in batches:
             sums.run(batch)
             yield batch
@@ -422,12 +415,12 @@ class Session:
 
     def _post(self, segment, batch):
         """Post all that a segment takes, and return a :class:`_Posted` for each sample."""
-        octets = {name: self.pack(name, batch.values[name]) for name in segment.inputs}
+        octets = {name: self._resident.pack(name, batch.values[name]) for name in segment.inputs}
         posted = []
         for i in range(len(batch)):
-            writes = [self.post_write(name, packed[i]) for name, packed in octets.items()]
-            layers, waits = self.post_layers(segment.first, segment.last)
-            reads = {name: self.post_read(name) for name in segment.outputs}
+            writes = [self._resident.post_write(name, packed[i]) for name, packed in octets.items()]
+            layers, waits = self._resident.post_layers(segment.first, segment.last)
+            reads = {name: self._resident.post_read(name) for name in segment.outputs}
             posted.append(_Posted([*writes, *layers, *reads.values()], waits, reads))
         return posted
 
@@ -439,7 +432,7 @@ class Session:
                 pending.result()
             for name, read in sample.reads.items():
                 octets[name].append(read.result())
-        batch.values.update({name: self.unpack(name, o) for name, o in octets.items()})
+        batch.values.update({name: self._resident.unpack(name, o) for name, o in octets.items()})
         batch.cycles         += sum(wait.result().cycles for wait in sample.waits)
         batch.bytes_sent     += sum(pending.bytes_sent for pending in sample.pending)
         batch.bytes_received += sum(pending.bytes_received for pending in sample.pending)
@@ -459,61 +452,3 @@ class Session:
                 raise ModelFormatError(f"the program contradicts itself: {name} cannot be "
                                        f"computed ({error})") from None
             values.update(zip(node.outputs, results))
-
-    def pack(self, name, values):
-        """Bytes of a tensor in the device's memory, from values (samples, ...)."""
-        layout = self.program.layouts[name]
-        return layout.pack(values.reshape(-1, layout.height, layout.width, layout.channels))
-
-    def unpack(self, name, octets):
-        """Values (samples, ...) of a tensor, from the bytes of each sample."""
-        octets = np.frombuffer(b"".join(octets), np.int8).reshape(len(octets), -1)
-        return self.program.layouts[name].unpack(octets).reshape(-1, *self._shape(name))
-
-    def post_write(self, name, octets):
-        layout = self.program.layouts[name]
-        return self._link.post_write(Space.ACTIVATION, layout.base * layout.word_bytes,
-                                     octets.tobytes())
-
-    def post_read(self, name):
-        layout = self.program.layouts[name]
-        return self._link.post_read(Space.ACTIVATION, layout.base * layout.word_bytes,
-                                    layout.words * layout.word_bytes)
-
-    def post_counters(self, index):
-        """Read what the device counted in its last run of a layer."""
-        row = self.place.row + index * isa.LAYER_ROWS + isa.COUNTER_ROW
-        return self._link.post_read(Space.PROGRAM, row * isa.ROW_BYTES, isa.ROW_BYTES)
-
-    def post_parameters(self, index, octets):
-        """Write the parameters of a layer, whose page is on the device."""
-        row = self.place.row + self.program.descriptor(index).parameters
-        return self._link.post_write(Space.PROGRAM, row * isa.ROW_BYTES, octets)
-
-    def post_page(self, page):
-        """Write the weights, tables and parameters of a page, if they are not there."""
-        if page == self._page:
-            return []
-        self._page = page
-        arch    = self.program.arch
-        weights, tables, rows = self.program.page_bytes(page)
-        behind  = arch.all_weight_words * arch.weight_word_bytes # the tables
-        return [
-            self._link.post_write(Space.WEIGHT, self.place.word * arch.weight_word_bytes, weights),
-            self._link.post_write(Space.WEIGHT, behind + self.place.table * TABLE_BYTES, tables),
-            self._link.post_write(Space.PROGRAM, (self.place.row + self.program.loaded_rows)
-                                  * isa.ROW_BYTES, rows),
-        ]
-
-    def post_layers(self, first, last):
-        """Run layers on the device; return all that was posted, and the reports of it."""
-        pending, waits = [], []
-        for page in self.program.pages:
-            if page.first <= last and first <= page.last:
-                pending += self.post_page(page)
-                pending.append(self._link.post_run(self.place.layer + max(first, page.first),
-                                                   self.place.layer + min(last, page.last)))
-                waits.append(self._link.post_wait())
-                pending.append(waits[-1])
-        return pending, waits
-

@@ -42,11 +42,11 @@ assert _BIAS + ACCUMULATOR_BITS <= 64
 
 
 class Sums:
-    """A :class:`popmac.program.SumSegment` of a session.
+    """A :class:`popmac.program.SumSegment` of a program on a device.
 
     Parameters
     ----------
-    session : Session
+    loaded : LoadedProgram
     segment : SumSegment
 
     Attributes
@@ -55,11 +55,11 @@ class Sums:
         What the device counted for the last sample, layer by layer, over all runs.
     """
 
-    def __init__(self, session, segment):
+    def __init__(self, loaded, segment):
         self.segment  = segment
         self.counted  = []
-        self._session = session
-        program       = session.program
+        self._loaded  = loaded
+        program       = loaded.program
         self._source, = segment.inputs
         self._target, = segment.outputs
         self._layers, first = [], 0
@@ -75,9 +75,9 @@ class Sums:
 
     def run(self, batch):
         """Compute the sums of a batch of samples, and add them to its values."""
-        session = self._session
+        loaded  = self._loaded
         x       = batch.values[self._source]
-        layouts = [session.program.layouts[name] for name in (self._source, self._target)]
+        layouts = [loaded.program.layouts[name] for name in (self._source, self._target)]
         octets  = layouts[0].pack(x.reshape(-1, 1, 1, x.shape[-1]))
         known   = np.full((len(octets), layouts[1].channels), -1 << self.segment.bits - 1, np.int64)
         last    = len(octets) - len(octets) // len(batch) # first vector of the last sample
@@ -99,12 +99,12 @@ class Sums:
         batch.values[self._target] = known.astype(np.int32).reshape(*x.shape[:-1], -1)
 
     def _post(self, index, vector, parameters):
-        session = self._session
-        writes  = [*session.post_page(session.program.page_of(index)),
-                   session.post_write(self._source, vector),
-                   session.post_parameters(index, parameters.tobytes())]
-        runs, _ = session.post_layers(index, index)
-        return [*writes, *runs, session.post_counters(index), session.post_read(self._target)]
+        loaded  = self._loaded
+        writes  = [*loaded.post_page(loaded.program.page_of(index)),
+                   loaded.post_write(self._source, vector),
+                   loaded.post_parameters(index, parameters.tobytes())]
+        runs, _ = loaded.post_layers(index, index)
+        return [*writes, *runs, loaded.post_counters(index), loaded.post_read(self._target)]
 
     def _wait(self, batch, pending, counts, count):
         results = [posted.result() for posted in pending]
