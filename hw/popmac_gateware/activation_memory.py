@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from popmac.arch import BANKS
+from popmac.arch import BANKS, PLANE_WORDS
 
 from .binary_cell import BITS, STORED_INVERTED
 from .pipeline import delay, hop
@@ -77,10 +77,12 @@ class ActivationMemory(wiring.Component):
     padding : ``In(signed(8))``
         Constant during a layer.
     plane_words : ``In(3)``
-        Words from the word of a plane to that of the next; constant during a layer. Those planes
-        are of use whose word is less than eight words behind the first.
+        Words from the word of a plane to that of the next, one of :data:`PLANE_WORDS`; constant
+        during a layer. Those planes are of use whose word is less than eight words behind the
+        first.
     plane_bytes : ``In(rows)``
-        Bytes of the words of planes to take, a cycle before these; the others are 0.
+        Bytes of the words of planes to take, a cycle before these; the others are 0. Where windows
+        or taps are wanted, all must be 0.
     window : ``Out(ArrayLayout(signed(8), rows))``
     taps : ``Out(taps_layout(arch))``
         Words that are not inside of the input are 0.
@@ -183,46 +185,50 @@ class ActivationMemory(wiring.Component):
                 selected[i].eq(Array(words[n][i] for n in range(3))[place]),
             ]
 
-        # Likewise, the words of taps. Those of the second row are so many words behind the others
-        # that no bank has two of them.
-        choices = BANKS - 2*columns + 2
-        behind  = (request.second - (request.word & ~1) - columns)[:_BANK_BITS]
-        for row, (first, where, count) in enumerate([(0, odd, 2), (columns, behind, choices)]):
-            for i in range(columns):
-                tap = Signal(word, name=f"tap_{row}_{i}", reset_less=True)
-                for group in range(0, rows, _GROUP):
-                    part   = slice(8 * group, 8 * (group + _GROUP))
-                    amount = hop(m, where, name=f"tap_amount_{row}_{i}_{group}")
-                    inside = hop(m, request.taps & request.inside[row * columns + i],
-                                 name=f"tap_inside_{row}_{i}_{group}")
-                    chosen = Array(words[(first + i + n) % BANKS].as_value()[part]
-                                   for n in range(count))[amount]
-                    m.d.sync += tap.as_value()[part].eq(Mux(inside, chosen, 0))
-                m.d.comb += self.taps[row * columns + i].eq(tap)
-        m.d.comb += self.outside.eq(~delay(m, request.inside, 2, name="inside_taps"))
-
-        # The words of planes.
+        # Likewise, the words of taps and of planes, which no step takes both of. Taps of the second
+        # row are so many words behind the others that no bank has two of them.
         outside = Const(STORED_INVERTED, BITS).replicate(8 * rows // BITS)
-        for plane in range(self.arch.planes):
-            reach  = [n for n in range(BANKS) if n * plane < BANKS and (n or not plane)]
-            places = sorted({(n * plane + i) % BANKS for n in reach for i in range(2)})
-            where  = Signal(range(len(places)), name=f"plane_from_{plane}", reset_less=True)
-            ways   = [Signal.like(where, name=f"plane_way_{plane}_{i}", reset_less=True)
-                      for i in range(2)] # from an even word, and from an odd one
-            chosen = Signal(8 * rows, name=f"plane_{plane}", reset_less=True)
-            with m.Switch(self.plane_words):
-                for n in reach:
-                    with m.Case(n):
-                        m.d.sync += [ways[i].eq(places.index((n * plane + i) % BANKS))
-                                     for i in range(2)]
-            m.d.sync += [
-                where.eq(Mux(odd, ways[1], ways[0])),
-                chosen.eq(Array(words[place].as_value() for place in places)[where] ^ outside),
-            ]
-            for i in range(rows):
-                with m.If(~self.plane_bytes[i]):
-                    m.d.sync += chosen.word_select(i, 8).eq(outside.word_select(i, 8))
-            m.d.comb += self.planes[plane].eq(chosen)
+        taps    = range(2 * columns)
+        planes  = range(self.arch.planes)
+        behind  = (request.second - (request.word & ~1) - columns)[:_BANK_BITS]
+        for i in range(max(len(taps), len(planes))):
+            if i < columns:
+                tap_places = [i, i + 1]
+            elif i in taps:
+                tap_places = [(i + n) % BANKS for n in range(BANKS - 2*columns + 2)]
+            else:
+                tap_places = []
+            reach  = [n for n in PLANE_WORDS if n * i < BANKS] if i in planes else []
+            places = sorted({*tap_places, *((n * i + odd) % BANKS for n in reach
+                                            for odd in range(2))})
+            where  = Signal(range(len(places)), name=f"where_{i}")
+            with m.If(request.taps if tap_places else Const(0)):
+                m.d.comb += where.eq(Array(places.index(place) for place in tap_places)
+                                     [odd if i < columns else behind])
+            with m.Else():
+                ways = [Signal.like(where, name=f"way_{i}_{n}", reset_less=True)
+                        for n in range(2)] # from an even word, and from an odd one
+                with m.Switch(self.plane_words):
+                    for n in reach:
+                        with m.Case(n):
+                            m.d.sync += [ways[k].eq(places.index((n * i + k) % BANKS))
+                                         for k in range(2)]
+                m.d.comb += where.eq(Mux(odd, ways[1], ways[0]))
+            chosen = Signal(8 * rows, name=f"chosen_{i}", reset_less=True)
+            for group in range(0, rows, _GROUP):
+                part   = slice(8 * group, 8 * (group + _GROUP))
+                amount = hop(m, where, name=f"chosen_from_{i}_{group}")
+                inside = hop(m, request.taps & request.inside[i] if i in taps else Const(0),
+                             name=f"tap_inside_{i}_{group}")
+                taken  = Cat((inside | (self.plane_bytes[byte] if i in planes else 0)).replicate(8)
+                             for byte in range(group, group + _GROUP))
+                m.d.sync += chosen[part].eq(
+                    Array(words[place].as_value()[part] for place in places)[amount] & taken)
+            if i in taps:
+                m.d.comb += self.taps[i].eq(chosen)
+            if i in planes:
+                m.d.comb += self.planes[i].eq(chosen ^ outside)
+        m.d.comb += self.outside.eq(~delay(m, request.inside, 2, name="inside_taps"))
         request = delay(m, request, 1, name="request_selected")
 
         # Cycles 6 and 7: rotate by the offset, in stages; at last, pad.

@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass, fields
 from .errors import PopmacError
 
 
-__all__ = ["ArchConfig", "ACCUMULATOR_BITS", "BANKS", "ENGINES", "LANE_ENTRIES", "TABLES",
-           "TABLE_BYTES", "TARGETS", "target"]
+__all__ = ["ArchConfig", "ACCUMULATOR_BITS", "BANKS", "ENGINES", "LANE_ENTRIES",
+           "PLANE_WORDS", "TABLES", "TABLE_BYTES", "TARGETS", "target"]
 
 
 BANKS            = 8  # of the activation memory; neighbouring words are in neighbouring banks
+PLANE_WORDS      = 1, 2, 4 # that there may be from the word of a binary plane to that of the next
 TABLES           = 8  # of functions of one code
 TABLE_BYTES      = 256
 ACCUMULATOR_BITS = 28

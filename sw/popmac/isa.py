@@ -184,10 +184,11 @@ class Layer(Record):
     tap_rows:      int = _bits(4)
     tap_words:     int = _bits(16)
     #: Unit BINARY: windows begin on a word, and plane ``p`` reads the word that is
-    #: ``p * plane_words`` behind the first; nothing is padded. Byte ``r`` of the word and of row
-    #: ``r`` of the weight word have bits in common where these are equal; of the last step of each
-    #: loop over input blocks, or of each step if ``tail_always``, only the first ``tail_bytes``
-    #: bytes count, and the others are 0.
+    #: ``p * plane_words`` behind the first, which is less than 8 (and ``plane_words`` one of
+    #: :data:`popmac.arch.PLANE_WORDS`) where there are several; nothing is padded. Byte ``r`` of
+    #: the word and of row ``r`` of the weight word have bits in common where these are equal; of
+    #: the last step of each loop over input blocks, or of each step if ``tail_always``, only the
+    #: first ``tail_bytes`` bytes count, and the others are 0.
     #:
     #: The sums of a pixel are numbers of bits in common, below ``2**16``. Those so far are doubled
     #: when the loop over kernel rows goes on, as :class:`Doubling` says, so that its iterations can

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ...arch import BANKS
+from ...arch import BANKS, PLANE_WORDS
 from ...layout import Layout
 from ..nest import Loop
 from ..view import RESHAPES
@@ -117,7 +117,7 @@ def engine_fields(kernel_shape, digits, source, target, arch, *, strides, dilati
     apart  = strides[1] * source.pixel_pitch
     pixels = min(arch.planes // bits, target.width)
     if bits == 1:
-        pixels = min(pixels, (BANKS - 1) // apart + 1)
+        pixels = min(pixels, (BANKS - 1) // apart + 1) if apart in PLANE_WORDS else 1
     elif apart != bits: # those of neighbouring pixels are not as far apart as those of bits
         pixels = 1
     if target.pixel_bytes.bit_length() > 8 or target.pixel_bytes & target.pixel_bytes - 1:
