@@ -177,7 +177,7 @@ class Accelerator(wiring.Component):
         # From windows to results.
         early = delay(m, issue, to_words - 2, name="step_early")
         plane_bytes = Signal(arch.word_bytes, reset_less=True)
-        m.d.sync += plane_bytes.eq(Mux(binary, Cat(
+        m.d.sync += plane_bytes.eq(Mux(layer.unit == isa.Unit.BINARY, Cat(
             (early.goes_on[0] & ~layer.tail_always) | (i < layer.tail_bytes)
             for i in range(arch.word_bytes)), 0))
         early = delay(m, early, 2, name="step_words")

@@ -206,10 +206,12 @@ class ActivationMemory(wiring.Component):
                 m.d.comb += where.eq(Array(places.index(place) for place in tap_places)
                                      [odd if i < columns else behind])
             with m.Else():
-                ways = [Signal.like(where, name=f"way_{i}_{n}", reset_less=True)
-                        for n in range(2)] # from an even word, and from an odd one
+                # From an even word, and from an odd one. The first plane is where it is, however
+                # far away the others are.
+                ways = [Signal.like(where, name=f"way_{i}_{n}", init=n if i == 0 else 0,
+                                    reset_less=True) for n in range(2)]
                 with m.Switch(self.plane_words):
-                    for n in reach:
+                    for n in reach if i else ():
                         with m.Case(n):
                             m.d.sync += [ways[k].eq(places.index((n * i + k) % BANKS))
                                          for k in range(2)]
