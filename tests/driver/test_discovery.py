@@ -2,8 +2,9 @@ from types import SimpleNamespace
 
 import pytest
 
+import popmac
 from popmac.cli import main
-from popmac.driver import discovery
+from popmac.driver import discovery, urls
 
 
 class Port(SimpleNamespace):
@@ -45,3 +46,31 @@ def test_command_without_boards(monkeypatch, capsys):
     monkeypatch.setattr(discovery, "comports", lambda: [])
     assert main(["devices"]) == 0
     assert "no board is attached" in capsys.readouterr().out
+
+
+def test_the_only_board_needs_no_name(monkeypatch):
+    opened = []
+    monkeypatch.setattr(urls, "SerialTransport",
+                        lambda path, *, baud: opened.append((path, baud)) or closed())
+    monkeypatch.setattr(discovery, "comports", lambda: [
+        Port(device="/dev/ttyUSB7", vid=0x0403, pid=0x6015, product="ULX3S FPGA 12K",
+             serial_number="A")])
+    with pytest.raises(popmac.LinkError, match="closed"):
+        popmac.open("serial:?baud=115200")
+    assert opened == [("/dev/ttyUSB7", 115200)]
+
+
+def closed():
+    raise popmac.LinkError("closed")
+
+
+def test_no_name_of_several_boards(ports):
+    with pytest.raises(popmac.PopmacError,
+                       match="choose one: serial:/dev/ttyUSB1, serial:/dev/ttyUSB2"):
+        popmac.open("serial:")
+
+
+def test_no_name_without_boards(monkeypatch):
+    monkeypatch.setattr(discovery, "comports", lambda: [])
+    with pytest.raises(popmac.PopmacError, match="no board is attached; connect one"):
+        popmac.open("serial:")

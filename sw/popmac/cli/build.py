@@ -52,7 +52,8 @@ def execute(options):
         _print(manifest)
     if not manifest["timing_met"]:
         print(f"popmac: timing is missed: {manifest['clock_mhz']} MHz of "
-              f"{manifest['target_mhz']:g} MHz", file=sys.stderr)
+              f"{manifest['target_mhz']:g} MHz; try other placements (--seeds) or a slower clock "
+              "(--clock)", file=sys.stderr)
         return 1
 
 

@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl
 from ..arch import target
 from ..errors import PopmacError, ToolError
 from .device import Device
+from .discovery import attached_boards
 from .endpoint import SoftwareEndpoint
 from .golden import GoldenCore
 from .link import Link
@@ -28,7 +29,8 @@ def open_device(url, **options):
         ``"golden:TARGET"``: the golden model behind the real protocol; it has no clock.
         ``"sim:TARGET"``: the simulated board, cycle by cycle; ``"sim:TARGET?link=fast"`` with a
         link that takes a cycle per byte. ``"serial:/dev/ttyUSB0"``: a board; ``?baud=N`` for
-        another rate. ``"tcp:HOST:PORT"``: a device server.
+        another rate, ``"serial:"`` for the only board that is attached. ``"tcp:HOST:PORT"``: a
+        device server.
     options
         See :class:`Link`.
 
@@ -60,7 +62,7 @@ def parse_url(url):
     """
     kind, _, rest = str(url).partition(":")
     place, _, query = rest.partition("?")
-    if kind not in _OPENERS or not place:
+    if kind not in _OPENERS or not place and kind != "serial":
         raise PopmacError(f"{url!r} is no device; devices are {FORMS}")
     try:
         return kind, place, dict(parse_qsl(query, strict_parsing=True)) if query else {}
@@ -86,7 +88,15 @@ def _sim(name, link="real"):
 
 
 def _serial(port, baud="3000000"):
-    return SerialTransport(port, baud=int(baud))
+    baud = int(baud)
+    if not port:
+        boards = attached_boards()
+        if len(boards) != 1:
+            raise PopmacError("no board is attached; connect one, or name its port: serial:PORT"
+                              if not boards else "several boards are attached; choose one: "
+                              + ", ".join(f"serial:{board.port}" for board in boards))
+        port = boards[0].port
+    return SerialTransport(port, baud=baud)
 
 
 def _tcp(address):
